@@ -1,0 +1,325 @@
+"""The seam to MongoDB: one `Database` over Motor or PyMongo's asyncio client, with a fair gate and stated limits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Literal, TypeVar, cast
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, DeleteOne, IndexModel, InsertOne, ReplaceOne, ReturnDocument, UpdateOne
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from pymongo.read_concern import ReadConcern
+from pymongo.results import UpdateResult
+from pymongo.write_concern import WriteConcern
+
+from .errors import ExpectedError
+
+Document = dict[str, Any]
+Filter = Mapping[str, Any]
+Sort = Sequence[tuple[str, int]]
+Write = InsertOne[Document] | UpdateOne | ReplaceOne[Document] | DeleteOne
+Driver = Literal["motor", "pymongo"]
+OnCommand = Callable[[str, str, float, bool], None]
+T = TypeVar("T")
+
+POOL_SIZE: Final = 32
+GATE_SIZE: Final = 24
+MAX_LIMIT: Final = 100_000
+CONNECT_TIMEOUT_MS: Final = 5_000
+COMMIT_TIMEOUT_MS: Final = 20_000
+MAJORITY: Final = WriteConcern("majority", j=True, wtimeout=COMMIT_TIMEOUT_MS)
+SNAPSHOT: Final = ReadConcern("snapshot")
+
+
+class WrongDatabaseError(ExpectedError):
+    """The URI is malformed, or no usable replica set answers there."""
+
+
+class _Listener(CommandListener):
+    """Reports each command as (name, collection, seconds, succeeded)."""
+
+    def __init__(self, on_command: OnCommand) -> None:
+        self._on_command = on_command
+        self._collections: dict[int, str] = {}
+
+    def started(self, event: CommandStartedEvent) -> None:
+        name = event.command.get("collection") if event.command_name == "getMore" else event.command.get(event.command_name)
+        self._collections[event.request_id] = name if isinstance(name, str) else ""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        self._end(event.request_id, event.command_name, event.duration_micros, True)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        self._end(event.request_id, event.command_name, event.duration_micros, False)
+
+    def _end(self, request_id: int, command: str, micros: int, ok: bool) -> None:
+        self._on_command(command, self._collections.pop(request_id, ""), micros / 1e6, ok)
+
+
+class Session:
+    """A transaction under way; made by `Database.transaction` only."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    async def commit(self) -> None:
+        """Commit once; raises the driver's error with its labels. May be called again after an unknown result."""
+        await self.raw.commit_transaction()
+
+    async def abort(self) -> None:
+        """Abort if still open; an error is of no consequence, since the server ends what nobody commits."""
+        if self.raw.in_transaction:
+            try:
+                await self.raw.abort_transaction()
+            except PyMongoError:
+                return
+
+
+class Database:
+    """One MongoDB database through one driver.
+
+    Reads return lists of plain documents with naive UTC datetimes. All calls go through a first-in-first-out gate, which
+    keeps the tail latency of the driver's pool in bounds, and reads are shielded from cancellation, since a cancelled
+    read costs PyMongo a connection.
+    """
+
+    def __init__(self, client: Any, name: str, driver: Driver) -> None:
+        self._client = client
+        self._raw = client.get_database(name, write_concern=MAJORITY)
+        self._gate = asyncio.Semaphore(GATE_SIZE)
+        self._shielded: set[asyncio.Task[Any]] = set()
+        self.name = name
+        self.driver: Driver = driver
+
+    @classmethod
+    async def connect(
+        cls, uri: str, *, name: str = "agora", driver: Driver = "motor", on_command: OnCommand | None = None
+    ) -> Database:
+        """A connected database; raises `WrongDatabaseError` unless a writable replica set answers within 5 s."""
+        options: dict[str, Any] = {
+            "maxPoolSize": POOL_SIZE,
+            "serverSelectionTimeoutMS": CONNECT_TIMEOUT_MS,
+            "connectTimeoutMS": CONNECT_TIMEOUT_MS,
+            "retryReads": True,
+            "retryWrites": True,
+            "appname": "agora",
+            "event_listeners": [_Listener(on_command)] if on_command else [],
+        }
+        client: Any
+        try:
+            client = AsyncIOMotorClient(uri, **options) if driver == "motor" else AsyncMongoClient(uri, **options)
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise WrongDatabaseError(f"MONGODB_URI is not usable: {error}") from None
+        database = cls(client, name, driver)
+        try:
+            hello = await client.admin.command("hello")
+        except PyMongoError as error:
+            await database.close()
+            raise WrongDatabaseError(f"MongoDB does not answer: {str(error).partition(', Timeout:')[0]}") from None
+        if "setName" not in hello:
+            await database.close()
+            raise WrongDatabaseError("MongoDB must run as a replica set (a single node will do): transactions need one")
+        return database
+
+    async def close(self) -> None:
+        """Close every connection."""
+        closing = self._client.close()
+        if closing is not None:
+            await closing
+
+    async def drop(self) -> None:
+        """Remove the database and all that is in it."""
+        await self._client.drop_database(self.name)
+
+    async def ping(self) -> float:
+        """Seconds that the database took to answer."""
+        start = time.perf_counter()
+        await self._raw.command("ping")
+        return time.perf_counter() - start
+
+    async def command(self, name: str, **arguments: Any) -> Document:
+        """The answer to a database command."""
+        return cast(Document, await self._through(self._raw.command({name: 1, **arguments})))
+
+    async def _through(self, operation: Awaitable[T]) -> T:
+        async with self._gate:
+            return await operation
+
+    async def _read(self, operation: Callable[[], Awaitable[T]]) -> T:
+        async def gated() -> T:
+            async with self._gate:
+                return await operation()
+
+        task = asyncio.ensure_future(gated())
+        self._shielded.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._shielded.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def find(
+        self,
+        collection: str,
+        filter: Filter,
+        *,
+        limit: int,
+        sort: Sort | None = None,
+        projection: Mapping[str, int] | None = None,
+        hint: Sort | None = None,
+        session: Session | None = None,
+    ) -> list[Document]:
+        """At most `limit` documents (1 to 100,000) that match, in the order of `sort`."""
+        if not 0 < limit <= MAX_LIMIT:
+            raise ValueError(f"limit must be 1 to {MAX_LIMIT}, not {limit}")
+
+        async def read() -> list[Document]:
+            cursor = self._raw[collection].find(
+                filter, projection, limit=limit, sort=sort, hint=hint, session=session and session.raw
+            )
+            return cast(list[Document], await cursor.to_list(limit))
+
+        if session is not None:
+            return await self._through(read())
+        return await self._read(read)
+
+    async def find_one(
+        self, collection: str, filter: Filter, *, sort: Sort | None = None, session: Session | None = None
+    ) -> Document | None:
+        """The first document that matches in the order of `sort`, or None."""
+        return next(iter(await self.find(collection, filter, limit=1, sort=sort, session=session)), None)
+
+    async def by_ids(
+        self, collection: str, ids: Sequence[str], *, projection: Mapping[str, int] | None = None, key: str = "_id"
+    ) -> list[Document | None]:
+        """For each id its document or None, in the order of the ids; one read, whatever their number."""
+        if not ids:
+            return []
+        found = await self.find(collection, {key: {"$in": list(dict.fromkeys(ids))}}, limit=MAX_LIMIT, projection=projection)
+        by_key = {document[key]: document for document in found}
+        return [by_key.get(id) for id in ids]
+
+    async def aggregate(self, collection: str, pipeline: Sequence[Filter], *, limit: int = MAX_LIMIT) -> list[Document]:
+        """What the pipeline gives, at most `limit` documents."""
+
+        async def read() -> list[Document]:
+            cursor = self._raw[collection].aggregate(list(pipeline))
+            if self.driver == "pymongo":
+                cursor = await cursor
+            return cast(list[Document], await cursor.to_list(limit))
+
+        return await self._read(read)
+
+    async def count(self, collection: str, filter: Filter, *, limit: int = MAX_LIMIT) -> int:
+        """How many match, counted no further than `limit`."""
+        return await self._read(lambda: self._raw[collection].count_documents(filter, limit=limit))
+
+    async def insert_one(self, collection: str, document: Document, *, session: Session | None = None) -> None:
+        """Insert; a duplicate raises pymongo's DuplicateKeyError."""
+        await self._through(self._raw[collection].insert_one(document, session=session and session.raw))
+
+    async def insert_many(
+        self, collection: str, documents: Sequence[Document], *, ordered: bool = True, session: Session | None = None
+    ) -> None:
+        """Insert all; raises pymongo's BulkWriteError."""
+        operation = self._raw[collection].insert_many(documents, ordered=ordered, session=session and session.raw)
+        await self._through(operation)
+
+    async def update_one(
+        self,
+        collection: str,
+        filter: Filter,
+        update: Filter | Sequence[Filter],
+        *,
+        upsert: bool = False,
+        session: Session | None = None,
+    ) -> UpdateResult:
+        """The driver's result: `matched_count`, `modified_count`, `upserted_id`."""
+        operation = self._raw[collection].update_one(filter, update, upsert=upsert, session=session and session.raw)
+        return cast(UpdateResult, await self._through(operation))
+
+    async def update_many(
+        self, collection: str, filter: Filter, update: Filter, *, session: Session | None = None
+    ) -> UpdateResult:
+        """The driver's result: `matched_count`, `modified_count`."""
+        operation = self._raw[collection].update_many(filter, update, session=session and session.raw)
+        return cast(UpdateResult, await self._through(operation))
+
+    async def find_one_and_update(
+        self,
+        collection: str,
+        filter: Filter,
+        update: Filter | Sequence[Filter],
+        *,
+        upsert: bool = False,
+        sort: Sort | None = None,
+        session: Session | None = None,
+    ) -> Document | None:
+        """The document as it is after the update, or None where nothing matched."""
+        operation = self._raw[collection].find_one_and_update(
+            filter,
+            update,
+            upsert=upsert,
+            sort=sort,
+            return_document=ReturnDocument.AFTER,
+            session=session and session.raw,
+        )
+        return cast("Document | None", await self._through(operation))
+
+    async def delete_one(self, collection: str, filter: Filter, *, session: Session | None = None) -> int:
+        """How many were deleted: 0 or 1."""
+        result = await self._through(self._raw[collection].delete_one(filter, session=session and session.raw))
+        return cast(int, result.deleted_count)
+
+    async def bulk_write(
+        self, collection: str, writes: Sequence[Write], *, ordered: bool = True, session: Session | None = None
+    ) -> int:
+        """How many existing documents matched; raises pymongo's BulkWriteError."""
+        operation = self._raw[collection].bulk_write(writes, ordered=ordered, session=session and session.raw)
+        return cast(int, (await self._through(operation)).matched_count)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """A snapshot transaction with majority and journaled commit, for the caller to commit.
+
+        Aborted where it was not committed. No retries: `datastores/commit.py` and `run_transaction` own those.
+        """
+        if self.driver == "motor":
+            raw = await self._client.start_session()
+            raw.start_transaction(SNAPSHOT, MAJORITY, max_commit_time_ms=COMMIT_TIMEOUT_MS)
+        else:
+            raw = self._client.start_session()
+            await raw.start_transaction(SNAPSHOT, MAJORITY, max_commit_time_ms=COMMIT_TIMEOUT_MS)
+        session = Session(raw)
+        try:
+            yield session
+        finally:
+            await session.abort()
+            await raw.end_session()
+
+    @asynccontextmanager
+    async def watch(
+        self, collection: str, pipeline: Sequence[Filter], *, resume_after: Document | None = None
+    ) -> AsyncIterator[Any]:
+        """The driver's change stream over one collection (`try_next`, `resume_token`), closed at the end."""
+        opening = self._raw[collection].watch(
+            list(pipeline), resume_after=resume_after, max_await_time_ms=1_000, batch_size=1_000
+        )
+        stream = await opening if self.driver == "pymongo" else opening
+        async with stream:
+            yield stream
+
+    async def create_collections(self, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
+        """Create collections (a transaction should not have to) and their indexes; what is there already stays."""
+        existing = set(await self._raw.list_collection_names())
+        for collection, models in indexes.items():
+            if collection not in existing:
+                await self._raw.create_collection(collection)
+            if models:
+                await self._raw[collection].create_indexes(list(models))

@@ -1,0 +1,177 @@
+"""Keyset paging: windows over a sorted list, and cursors that are opaque, stable, and of one list only."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, TypedDict
+
+import orjson
+
+from .errors import ValidationError
+
+DEFAULT_PAGE: Final = 20
+MAX_PAGE: Final = 100
+MAX_CURSOR_LENGTH: Final = 400
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # documents hold naive UTC
+_DIGEST_BYTES: Final = 5
+
+Document = dict[str, Any]
+Key = tuple[Any, ...]
+
+
+class PageInfoDocument(TypedDict):
+    """Where a page stands in its list."""
+
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+class EdgeDocument(TypedDict):
+    """One item of a page; connections with further edge fields add keys to it."""
+
+    node: Document
+    cursor: str
+
+
+class PageDocument(TypedDict):
+    """A page of a list, as GraphQL connections show it."""
+
+    edges: list[EdgeDocument]
+    page_info: PageInfoDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What part of a list is asked for: `size` items past `key` (None: from the end the reading starts at)."""
+
+    scope: str
+    size: int
+    backward: bool
+    key: Key | None
+
+    @property
+    def limit(self) -> int:
+        """How many to read: one more than shown tells whether there are more."""
+        return self.size + 1
+
+
+def encode_cursor(scope: str, *key: object) -> str:
+    """The cursor of the item with this sort key in the list named `scope`."""
+    payload = orjson.dumps([_plain(value) for value in key])
+    return base64.urlsafe_b64encode(_digest(scope, payload) + payload).rstrip(b"=").decode()
+
+
+def decode_cursor(scope: str, cursor: str, *types: type) -> Key:
+    """The sort key in `cursor`; raises ValidationError unless it is a cursor of that list with these types of key."""
+    try:
+        if len(cursor) > MAX_CURSOR_LENGTH:
+            raise ValueError
+        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        digest, payload = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
+        if digest != _digest(scope, payload):
+            raise ValueError
+        values = orjson.loads(payload)
+        if len(values) != len(types):
+            raise ValueError
+        return tuple(_typed(value, wanted) for value, wanted in zip(values, types, strict=True))
+    except (ValueError, TypeError, OverflowError):
+        raise ValidationError("The cursor is not one of this list: pass one that the same field returned") from None
+
+
+def window(
+    scope: str,
+    *types: type,
+    first: int | None = None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+) -> Window:
+    """The window that paging arguments ask for; raises ValidationError for arguments that cannot be met."""
+    if first is not None and last is not None:
+        raise ValidationError("Pass `first` or `last`, not both", "first")
+    if after is not None and before is not None:
+        raise ValidationError("Pass `after` or `before`, not both", "after")
+    backward = last is not None or before is not None
+    if backward and (first is not None or after is not None):
+        raise ValidationError("`first` goes with `after`, `last` with `before`", "first")
+    size = last if backward else first
+    size = DEFAULT_PAGE if size is None else size
+    if not 0 <= size <= MAX_PAGE:
+        raise ValidationError(f"`{'last' if backward else 'first'}` must be 0 to {MAX_PAGE}, not {size}")
+    cursor = before if backward else after
+    return Window(scope, size, backward, None if cursor is None else decode_cursor(scope, cursor, *types))
+
+
+def keyset(order: Sequence[tuple[str, int]], window: Window) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    """The filter and the sort that read a window of a list sorted by `order` (the last key must be unique)."""
+    direction = -1 if window.backward else 1
+    sort = [(name, way * direction) for name, way in order]
+    if window.key is None:
+        return {}, sort
+    branches: list[dict[str, Any]] = []
+    for place, (name, way) in enumerate(sort):
+        equal = {earlier: window.key[at] for at, (earlier, _) in enumerate(sort[:place])}
+        branches.append({**equal, name: {"$gt" if way > 0 else "$lt": window.key[place]}})
+    if len(branches) == 1:
+        return branches[0], sort
+    name, way = sort[0]
+    return {name: {"$gte" if way > 0 else "$lte": window.key[0]}, "$or": branches}, sort
+
+
+def page(
+    documents: Sequence[Document],
+    window: Window,
+    key: Callable[[Document], Key],
+    *,
+    edge: Callable[[Document], Mapping[str, Any]] | None = None,
+    node: Callable[[Document], Document] | None = None,
+) -> PageDocument:
+    """The page made of what `window` read: up to `window.limit` documents in the order of reading.
+
+    `key` gives the sort key of a document, `edge` further keys of its edge, `node` the document shown for it.
+    """
+    more = len(documents) > window.size
+    shown = list(documents[: window.size])
+    if window.backward:
+        shown.reverse()
+    edges: list[EdgeDocument] = []
+    for document in shown:
+        made: EdgeDocument = {
+            "node": node(document) if node else document,
+            "cursor": encode_cursor(window.scope, *key(document)),
+        }
+        if edge:
+            made.update(edge(document))  # type: ignore[typeddict-item]  # further keys of an edge
+        edges.append(made)
+    started = window.key is not None
+    return {
+        "edges": edges,
+        "page_info": {
+            "has_next_page": started if window.backward else more,
+            "has_previous_page": more if window.backward else started,
+            "start_cursor": edges[0]["cursor"] if edges else None,
+            "end_cursor": edges[-1]["cursor"] if edges else None,
+        },
+    }
+
+
+def _digest(scope: str, payload: bytes) -> bytes:
+    return hashlib.sha256(scope.encode() + b"\x00" + payload).digest()[:_DIGEST_BYTES]
+
+
+def _plain(value: object) -> object:
+    return (value - _EPOCH) // timedelta(milliseconds=1) if isinstance(value, datetime) else value
+
+
+def _typed(value: object, wanted: type) -> object:
+    if wanted is datetime and type(value) is int:
+        return _EPOCH + timedelta(milliseconds=value)
+    if type(value) is not wanted:
+        raise ValueError
+    return value
