@@ -1,0 +1,328 @@
+"""What an operator may decide: every setting, where it comes from, its default and its limits."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+PREFIX: Final = "AGORA_"
+DEVELOPMENT_ISSUER: Final = "urn:agora:development"
+MAX_ALLOWED_ORIGINS: Final = 50
+ASYMMETRIC_ALGORITHMS: Final = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
+)
+TRUE_WORDS: Final = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS: Final = frozenset({"0", "false", "no", "off"})
+DATABASE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,38}")
+HOST_NAME: Final = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+
+class Environment(StrEnum):
+    """Where the process runs; production refuses what is only safe on a developer's machine."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class MongoDriver(StrEnum):
+    """Which asyncio driver talks to MongoDB."""
+
+    MOTOR = "motor"
+    PYMONGO = "pymongo"
+
+
+class LogLevel(StrEnum):
+    """The least severe record that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """One JSON object a line for machines, or coloured lines for people."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; `problems` holds one line for every wrong value, none of which quotes a secret."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything an operator decides. Build it with `from_environment`; the defaults are those of development."""
+
+    environment: Environment = Environment.DEVELOPMENT
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path = Path(".data")
+    # May hold a password, so it is kept out of `repr` and of every message.
+    mongodb_uri: str | None = field(default=None, repr=False)
+    database: str = "agora"
+    mongo_driver: MongoDriver = MongoDriver.MOTOR
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
+    oidc_jwks_url: str | None = None
+    oidc_algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
+    allowed_origins: tuple[str, ...] = ()
+    persisted_only: bool = False
+    automatic_persisted_queries: bool = True
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.CONSOLE
+    # A slow database or a far client needs another deadline than a screen on a fast network.
+    request_deadline_s: float = 10.0
+    # Must be shorter than the grace period of whatever stops the process.
+    drain_s: float = 20.0
+    # Every open socket takes memory: the machine's memory decides.
+    max_sockets: int = 10_000
+
+    @property
+    def is_production(self) -> bool:
+        """Whether the stricter rules of production hold."""
+        return self.environment is Environment.PRODUCTION
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str], *, default_environment: Environment = Environment.DEVELOPMENT
+    ) -> Settings:
+        """The settings in `environ`; an empty value counts as absent.
+
+        Raises `SettingsError` with every problem at once: wrong values, names that do not exist, and what production
+        requires. `default_environment` holds where `AGORA_ENVIRONMENT` is absent.
+        """
+        reader = _Reader(environ)
+        environment = reader.choice("AGORA_ENVIRONMENT", Environment, default_environment)
+        persisted_only = reader.flag("AGORA_PERSISTED_ONLY", default=False)
+        log_format = LogFormat.JSON if environment is Environment.PRODUCTION else LogFormat.CONSOLE
+        settings = cls(
+            environment=environment,
+            host=reader.value("AGORA_HOST", _host, cls.host),
+            port=reader.value("AGORA_PORT", _whole_number(0, 65_535), cls.port),
+            data_dir=reader.value("AGORA_DATA_DIR", _data_dir, cls.data_dir),
+            mongodb_uri=reader.value("MONGODB_URI", _mongodb_uri, None),
+            database=reader.value("AGORA_DATABASE", _database, cls.database),
+            mongo_driver=reader.choice("AGORA_MONGO_DRIVER", MongoDriver, cls.mongo_driver),
+            oidc_issuer=reader.value("AGORA_OIDC_ISSUER", _issuer(environment), None),
+            oidc_audience=reader.value("AGORA_OIDC_AUDIENCE", _audience, None),
+            oidc_jwks_url=reader.value("AGORA_OIDC_JWKS_URL", _web_address(environment), None),
+            oidc_algorithms=reader.value("AGORA_OIDC_ALGORITHMS", _algorithms, cls.oidc_algorithms),
+            allowed_origins=reader.value("AGORA_ALLOWED_ORIGINS", _origins, cls.allowed_origins),
+            persisted_only=persisted_only,
+            automatic_persisted_queries=reader.flag("AGORA_APQ", default=not persisted_only),
+            log_level=reader.choice("AGORA_LOG_LEVEL", LogLevel, cls.log_level),
+            log_format=reader.choice("AGORA_LOG_FORMAT", LogFormat, log_format),
+            request_deadline_s=reader.value("AGORA_REQUEST_DEADLINE_S", _number(0.1, 60), cls.request_deadline_s),
+            drain_s=reader.value("AGORA_DRAIN_S", _number(0, 300), cls.drain_s),
+            max_sockets=reader.value("AGORA_MAX_SOCKETS", _whole_number(1, 200_000), cls.max_sockets),
+        )
+        problems = (*reader.problems, *_contradictions(settings, reader), *reader.unknown_names())
+        if problems:
+            raise SettingsError(problems)
+        return settings
+
+
+def _contradictions(settings: Settings, reader: _Reader) -> list[str]:
+    # A name is looked up among those that were given, so a value that is merely wrong is not also called missing.
+    problems = []
+    if settings.is_production:
+        required = ("MONGODB_URI", "AGORA_OIDC_ISSUER", "AGORA_OIDC_AUDIENCE")
+        problems += [f"{name} is required in production" for name in required if not reader.given(name)]
+    elif reader.given("AGORA_OIDC_ISSUER") != reader.given("AGORA_OIDC_AUDIENCE"):
+        problems.append("AGORA_OIDC_ISSUER and AGORA_OIDC_AUDIENCE belong together: set both or neither")
+    if reader.given("AGORA_OIDC_JWKS_URL") and not reader.given("AGORA_OIDC_ISSUER"):
+        problems.append("AGORA_OIDC_JWKS_URL needs AGORA_OIDC_ISSUER beside it")
+    if settings.persisted_only and settings.automatic_persisted_queries:
+        problems.append("AGORA_APQ lets any client register a document, which AGORA_PERSISTED_ONLY forbids: set one")
+    return problems
+
+
+class _Reader:
+    """Takes values out of a mapping and remembers what was wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.problems: list[str] = []
+        self._given = {name: text.strip() for name, text in environ.items() if text.strip()}
+        self._known: set[str] = set()
+
+    def given(self, name: str) -> bool:
+        return name in self._given
+
+    def value(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        self._known.add(name)
+        if name not in self._given:
+            return default
+        try:
+            return parse(self._given[name])
+        except ValueError as error:
+            self.problems.append(f"{name} {error}")
+            return default
+
+    def choice(self, name: str, kind: type[E], default: E) -> E:
+        return self.value(name, _one_of(kind), default)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        return self.value(name, _flag, default)
+
+    def unknown_names(self) -> list[str]:
+        unknown = sorted(name for name in self._given if name.startswith(PREFIX) and name not in self._known)
+        return [self._unknown(name) for name in unknown]
+
+    def _unknown(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self._known, n=1)
+        return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _one_of(kind: type[E]) -> Callable[[str], E]:
+    def parse(text: str) -> E:
+        try:
+            return kind(text.lower())
+        except ValueError:
+            raise ValueError(f"must be one of {', '.join(kind)}, not {_quoted(text)}") from None
+
+    return parse
+
+
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}, not {_quoted(text)}")
+        return int(text)
+
+    return parse
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not least <= float(text) <= most:
+            raise ValueError(f"must be a number of seconds from {least:g} to {most:g}, not {_quoted(text)}")
+        return float(text)
+
+    return parse
+
+
+def _flag(text: str) -> bool:
+    word = text.lower()
+    if word not in TRUE_WORDS | FALSE_WORDS:
+        raise ValueError(f"must be true or false, not {_quoted(text)}")
+    return word in TRUE_WORDS
+
+
+def _host(text: str) -> str:
+    if not HOST_NAME.fullmatch(text):
+        raise ValueError(f"must be a host name or an address, not {_quoted(text)}")
+    return text
+
+
+def _data_dir(text: str) -> Path:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise ValueError("must be a folder; there is a file of that name")
+    return path
+
+
+def _mongodb_uri(text: str) -> str:
+    if not re.match(r"mongodb(\+srv)?://[^/\s]", text):
+        raise ValueError("must start with mongodb:// or mongodb+srv:// and name a host")
+    return text
+
+
+def _database(text: str) -> str:
+    if not DATABASE_NAME.fullmatch(text):
+        raise ValueError("must be 1 to 38 letters, digits, hyphens or underscores")
+    return text
+
+
+def _issuer(environment: Environment) -> Callable[[str], str]:
+    address = _web_address(environment)
+
+    def parse(text: str) -> str:
+        if text == DEVELOPMENT_ISSUER:
+            raise ValueError(f"must not be {DEVELOPMENT_ISSUER}: the development issuer is no issuer for others")
+        if "?" in address(text):
+            raise ValueError("must be an address without a query")
+        return text
+
+    return parse
+
+
+def _web_address(environment: Environment) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        parts = _split(text)
+        schemes = ("https",) if environment is Environment.PRODUCTION else ("https", "http")
+        if parts.scheme not in schemes or not parts.hostname or parts.fragment or parts.username:
+            raise ValueError(f"must be an {schemes[0]}:// address without a user name or fragment")
+        return text
+
+    return parse
+
+
+def _audience(text: str) -> str:
+    if len(text) > 255 or not text.isprintable():
+        raise ValueError("must be at most 255 printable characters")
+    return text
+
+
+def _algorithms(text: str) -> tuple[str, ...]:
+    names = _list(text)
+    wrong = [name for name in names if name not in ASYMMETRIC_ALGORITHMS]
+    if wrong or not names:
+        raise ValueError(f"may list only {', '.join(ASYMMETRIC_ALGORITHMS)}, not {_quoted(', '.join(wrong) or text)}")
+    return names
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = _list(text)
+    if len(origins) > MAX_ALLOWED_ORIGINS:
+        raise ValueError(f"may list at most {MAX_ALLOWED_ORIGINS} origins")
+    wrong = [origin for origin in origins if not _is_origin(origin)]
+    if wrong:
+        raise ValueError(f"must list origins such as https://app.example.org, without a path, not {_quoted(wrong[0])}")
+    return origins
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = _split(text)
+    except ValueError:
+        return False
+    # Browsers send the origin in lower case and without a path; anything else would never match.
+    return (
+        parts.scheme in {"http", "https"}
+        and text == f"{parts.scheme}://{parts.netloc}" == text.lower()
+        and (bool(parts.hostname) and "@" not in parts.netloc and "*" not in parts.netloc)
+    )
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        # The port is only checked when it is read.
+        _ = parts.port
+    except ValueError:
+        raise ValueError("must be an address") from None
+    return parts
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")
