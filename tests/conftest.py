@@ -1,0 +1,74 @@
+"""What every test may ask for: a real replica set, started once, and a clean database with all indexes in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from pymongo import MongoClient
+
+from datastores.indexes import create_indexes
+from datastores.local import local_database
+from datastores.mongo import Database, Driver
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def mongodb_uri() -> AsyncIterator[str]:
+    """The URI of a replica set: `MONGODB_URI` where it is set, else a mongod of this run's own."""
+    if given := os.environ.get("MONGODB_URI"):
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="agora-test-") as folder:
+        async with local_database(Path(folder)) as local:
+            yield local.uri
+
+
+@pytest.fixture(scope="session")
+def mongo_driver() -> Driver:
+    """The driver under test: `AGORA_MONGO_DRIVER`, else Motor."""
+    return cast(Driver, os.environ.get("AGORA_MONGO_DRIVER") or "motor")
+
+
+@pytest.fixture(scope="session")
+def shared_database_name(mongodb_uri: str) -> Iterator[str]:
+    """One database for the whole run, dropped at its end: making the indexes anew for each test takes longer."""
+    name = f"agora_test_{uuid4().hex[:12]}"
+    yield name
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+async def database(mongodb_uri: str, mongo_driver: Driver, shared_database_name: str) -> AsyncIterator[Database]:
+    """A connected database with every collection and index, and not one document in it."""
+    database = await Database.connect(mongodb_uri, name=shared_database_name, driver=mongo_driver)
+    try:
+        await create_indexes(database)
+        yield database
+    finally:
+        await database.close()
+        _empty(mongodb_uri, shared_database_name)
+
+
+@pytest.fixture
+async def bare_database(mongodb_uri: str, mongo_driver: Driver) -> AsyncIterator[Database]:
+    """A connected database of the test's own, without any collection; dropped afterwards."""
+    database = await Database.connect(mongodb_uri, name=f"agora_test_{uuid4().hex[:12]}", driver=mongo_driver)
+    try:
+        yield database
+    finally:
+        await database.drop()
+        await database.close()
+
+
+def _empty(uri: str, name: str) -> None:
+    with MongoClient[dict[str, Any]](uri) as client:
+        database = client.get_database(name)
+        for collection in database.list_collection_names():
+            database[collection].delete_many({})
