@@ -1,0 +1,110 @@
+"""The document cache: text → parsed and validated document, bounded in entries and in bytes of text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    parse,
+    validate,
+)
+
+from .limits import MAX_TOKENS, check_limits
+from .requests import OperationRequest, PreparedOperation, RequestError
+
+MAX_DOCUMENTS: Final = 2_000
+MAX_CACHED_BYTES: Final = 16 * 1024 * 1024
+MAX_DOCUMENT_BYTES: Final = 256 * 1024
+MAX_VALIDATION_ERRORS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    node: DocumentNode
+    operations: tuple[OperationDefinitionNode, ...]
+    errors: tuple[GraphQLError, ...]
+    size: int
+
+
+class DocumentCache:
+    """Parses and validates each text once; least recently used documents are forgotten."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._documents: OrderedDict[bytes, _Document] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def prepare(self, request: OperationRequest) -> PreparedOperation:
+        """The operation that a request asks for; raises RequestError where it is not an acceptable one."""
+        document = self._document(request)
+        operation = _operation(document, request.operation_name)
+        cost = check_limits(document.node, operation, request.variables).cost
+        if document.errors:
+            raise RequestError(
+                "GRAPHQL_VALIDATION_FAILED",
+                document.errors[0].message,
+                errors=[_formatted(error, "GRAPHQL_VALIDATION_FAILED") for error in document.errors],
+            )
+        kind = operation.operation.value
+        return PreparedOperation(
+            request, document.node, operation, kind, operation.name.value if operation.name else None, cost
+        )
+
+    def _document(self, request: OperationRequest) -> _Document:
+        text = request.query.encode("utf-8", "surrogatepass")
+        key = hashlib.sha256(text).digest()
+        if (known := self._documents.get(key)) is not None:
+            self._documents.move_to_end(key)
+            return known
+        if len(text) > MAX_DOCUMENT_BYTES:
+            raise RequestError("QUERY_TOO_COMPLEX", f"The document is longer than {MAX_DOCUMENT_BYTES // 1024} KB")
+        made = self._parse(request, len(text))
+        self._documents[key] = made
+        self._bytes += made.size
+        while len(self._documents) > MAX_DOCUMENTS or self._bytes > MAX_CACHED_BYTES:
+            _, forgotten = self._documents.popitem(last=False)
+            self._bytes -= forgotten.size
+        return made
+
+    def _parse(self, request: OperationRequest, size: int) -> _Document:
+        try:
+            node = parse(request.query, max_tokens=MAX_TOKENS)
+            operations = tuple(d for d in node.definitions if isinstance(d, OperationDefinitionNode))
+            if not operations:
+                raise RequestError("BAD_REQUEST", "The document has no operation")
+            for operation in operations:
+                # Before validation, which compares every pair of fields that fragments bring together.
+                check_limits(node, operation, {})
+            errors = validate(self._schema, node, max_errors=MAX_VALIDATION_ERRORS)
+        except GraphQLSyntaxError as error:
+            code = "QUERY_TOO_COMPLEX" if "token limit" in error.message.lower() else "GRAPHQL_PARSE_FAILED"
+            raise RequestError(code, error.message, errors=[_formatted(error, code)]) from None
+        except RecursionError:
+            raise RequestError("QUERY_TOO_COMPLEX", "The document is nested too deeply") from None
+        return _Document(node, operations, tuple(errors), size)
+
+
+def _operation(document: _Document, name: str | None) -> OperationDefinitionNode:
+    if name:
+        for operation in document.operations:
+            if operation.name and operation.name.value == name:
+                return operation
+        raise RequestError("BAD_REQUEST", f"The document has no operation named {name[:100]!r}")
+    if len(document.operations) > 1:
+        raise RequestError("BAD_REQUEST", "The document has several operations: say which with operationName")
+    return document.operations[0]
+
+
+def _formatted(error: GraphQLError, code: str) -> dict[str, object]:
+    return {**error.formatted, "extensions": {"code": code}}

@@ -1,0 +1,54 @@
+"""What goes into an execution and what comes out: requests, prepared operations, errors of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from graphql import DocumentNode, OperationDefinitionNode
+
+Result = dict[str, Any]
+OperationKind = Literal["query", "mutation", "subscription"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    """A GraphQL request as any transport received it. `persisted`: the document was known before."""
+
+    query: str
+    operation_name: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    persisted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedOperation:
+    """A parsed, validated and limited operation, ready to run."""
+
+    request: OperationRequest
+    document: DocumentNode
+    operation: OperationDefinitionNode
+    kind: OperationKind
+    name: str | None
+    cost: int
+
+
+class RequestError(Exception):
+    """A request that cannot be executed at all; its answer has `errors` and no `data`.
+
+    `status` is the HTTP status for `application/graphql-response+json`.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400, *, errors: Sequence[Result] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.errors: list[Result] = list(errors or [{"message": message, "extensions": {"code": code}}])
+
+    @property
+    def result(self) -> Result:
+        """The answer's body."""
+        return {"errors": self.errors}

@@ -1,0 +1,53 @@
+"""A domain: what one file of `schema/` contributes to the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import strawberry
+from strawberry.types.field import StrawberryField
+
+from datastores.mongo import Document
+from resolvers.context import Context
+
+Load = Callable[[Context, Sequence[str]], Awaitable[Sequence[Document | None]]]
+T = TypeVar("T")
+
+
+class Domain:
+    """Fields of entities, root fields, and the loaders of the entities that the domain owns."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fields: dict[type, list[StrawberryField]] = {}
+        self.roots: dict[str, list[type]] = {"Query": [], "Mutation": [], "Subscription": []}
+        self.loaders: dict[type, Load] = {}
+        self.documents: dict[type, type[Mapping[str, object]]] = {}
+
+    def extends(self, entity: type) -> Callable[[type[T]], type[T]]:
+        """`@wallets.extends(User)`: this domain's fields of an entity.
+
+        On an entity that another domain owns, a field may read only `_id`: in a subgraph the parent is a stub.
+        """
+
+        def add(cls: type[T]) -> type[T]:
+            made: Any = strawberry.type(cls)
+            self.fields.setdefault(entity, []).extend(made.__strawberry_definition__.fields)
+            return made  # type: ignore[no-any-return]
+
+        return add
+
+    def owns(self, entity: type, load: Any, *, document: Any = None) -> None:
+        """`load(context, ids)` reads the documents of `entity`, None where the viewer may not see one.
+
+        `document` is the TypedDict of those documents: at start every field's keys are compared with it.
+        """
+        self.loaders[entity] = load
+        if document is not None:
+            self.documents[entity] = document
+
+    def root(self, cls: type[T]) -> type[T]:
+        """`@wallets.root class Query`: also Mutation and Subscription."""
+        self.roots[cls.__name__].append(strawberry.type(cls))
+        return cls

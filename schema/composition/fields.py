@@ -1,0 +1,193 @@
+"""The kinds of field: how each gets its value from parent documents, so that N+1 reads cannot be written."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from graphql import GraphQLField, GraphQLUnionType, get_named_type
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+from strawberry.types.unset import UNSET
+
+from datastores.errors import ExpectedError
+from datastores.mongo import Document
+from resolvers.context import Context
+from schema.scalars import ARGUMENT_SCALARS
+
+from .strawberry_hooks import DEFINITION
+
+T = TypeVar("T")
+Kind = Literal["plain", "computed", "reference", "references", "batched", "root"]
+BatchFunction = Callable[..., Awaitable[Sequence[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSource:
+    """Where a field's value comes from; a compiled executor finds it with `source_of`.
+
+    `key` is the document key of a plain field or a reference; `reads` the keys that a computed field reads.
+    """
+
+    kind: Kind = "plain"
+    function: Callable[..., Any] | None = None
+    key: str | None = None
+    entity: type | None = None
+    reads: tuple[str, ...] = ()
+
+
+_PLAIN = FieldSource()
+
+
+def source_of(field: GraphQLField) -> FieldSource:
+    """The source of a field of a built schema."""
+    definition = field.extensions.get(DEFINITION)
+    return definition.metadata.get("source", _PLAIN) if definition is not None else _PLAIN
+
+
+def read_key(document: Document, name: str) -> Any:
+    """The value of a plain field: its key of the document, `_id` for `id`."""
+    return document.get("_id" if name == "id" else name)
+
+
+class _Field(StrawberryField):
+    @property
+    def is_basic_field(self) -> bool:
+        return self.source.kind in ("plain", "computed")
+
+    @property
+    def source(self) -> FieldSource:
+        return self.metadata.get("source", _PLAIN)
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        kind, function, key = self.source.kind, self.source.function, self.source.key
+        if kind == "root":
+            return _await_root(super().get_result(source, info, args, kwargs), info)
+        if kind == "computed" and function is not None:
+            return function(source)
+        if kind == "plain":
+            return read_key(source, key or self.python_name)
+        if kind == "reference":
+            referred = source.get(key)
+            return None if referred is None else info.schema.load(info.context, self.source.entity, referred)
+        if kind == "references":
+            return [info.schema.load(info.context, self.source.entity, one) for one in source.get(key) or ()]
+        # Within one operation an AST node determines its arguments, so parents of one node can share a call.
+        node = info._raw_info.field_nodes[0]
+        context: Context = info.context
+        return context.load(
+            (id(self), id(node)),
+            lambda parents: call_batched(function, context, parents, kwargs),
+            source,
+            cache=False,
+        )
+
+
+async def call_batched(
+    function: BatchFunction | None, context: Context, parents: Sequence[Document], arguments: dict[str, Any]
+) -> list[Any]:
+    """The answers of one call with each parent once; a shared parent (one author of many posts) comes several times."""
+    if function is None:
+        raise TypeError("a batched field needs a function")
+    once = {id(parent): parent for parent in parents}
+    given = {name: value for name, value in arguments.items() if value is not UNSET}
+    answers = dict(zip(once, await function(context, list(once.values()), **given), strict=True))
+    return [answers[id(parent)] for parent in parents]
+
+
+async def _await_root(result: Any, info: Any) -> Any:
+    try:
+        return await result if inspect.isawaitable(result) else result
+    except ExpectedError as error:
+        union = get_named_type(info._raw_info.return_type)
+        if isinstance(union, GraphQLUnionType) and (name := union_member(union, error)) is not None:
+            # Returned as a document: graphql-core raises every exception that is returned as a value.
+            return {"__typename": name, "code": error.code, "message": error.message, **error.details}
+        raise
+
+
+def union_member(union: GraphQLUnionType, error: ExpectedError) -> str | None:
+    """The member of the union that stands for this error, by its class's name with or without `Error`."""
+    names = {type(error).__name__, type(error).__name__.removesuffix("Error")}
+    return next((member.name for member in union.types if member.name in names), None)
+
+
+def plain(*, description: str, key: str | None = None) -> Any:
+    """A value that the document holds, under the field's own name unless `key` says another."""
+    return _field(FieldSource("plain", key=key), description)
+
+
+def computed(function: Callable[[Any], Any], *, reads: Sequence[str], description: str) -> Any:
+    """A pure function of the parent document, no I/O; `reads` names the keys that it reads."""
+    return _field(FieldSource("computed", function, reads=tuple(reads)), description)
+
+
+def loads(entity: type[Any], *, key: str, description: str) -> Any:
+    """A reference: the document of `entity` whose id the parent has under `key`."""
+    return _field(FieldSource("reference", key=key, entity=entity), description)
+
+
+def loads_many(entity: type[Any], *, key: str, description: str) -> Any:
+    """A bounded list of references: the documents of `entity` whose ids the parent has under `key`."""
+    return _field(FieldSource("references", key=key, entity=entity), description)
+
+
+def batched(function: BatchFunction, *, description: str, **arguments: str) -> Any:
+    """`function(context, parents, **arguments)` answers for all parents of a level at once.
+
+    GraphQL arguments are the function's keyword-only parameters; `arguments` describes them. An answer that is an
+    exception fails its own parent only.
+    """
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    if unknown := arguments.keys() - {p.name for p in parameters}:
+        raise TypeError(f"{function.__name__} has no argument {', '.join(sorted(unknown))}")
+    namespace = getattr(inspect.unwrap(function), "__globals__", None)
+    return _field(
+        FieldSource("batched", function),
+        description,
+        [
+            StrawberryArgument(
+                p.name,
+                None,
+                StrawberryAnnotation(_graphql_annotation(p), namespace=namespace),
+                default=UNSET if p.default in (None, p.empty) else p.default,
+                description=arguments.get(p.name),
+            )
+            for p in parameters
+        ],
+    )
+
+
+def _graphql_annotation(parameter: inspect.Parameter) -> Any:
+    """The parameter's type in GraphQL: use cases know strings, the schema has scalars for some of them."""
+    scalar = ARGUMENT_SCALARS.get(parameter.name)
+    if scalar is None:
+        return parameter.annotation
+    return scalar | None if "None" in str(parameter.annotation) else scalar
+
+
+def root(
+    graphql_type: object, *, description: str, subscription: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
+    """A root field: `@root(Wallet | None, description=…)` over a method that returns documents."""
+    annotation = StrawberryAnnotation.from_annotation(graphql_type)
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        made = _field(
+            FieldSource("root", function), description, type_annotation=annotation, is_subscription=subscription
+        )
+        return made(function)
+
+    return decorate
+
+
+def _field(
+    source: FieldSource, description: str, arguments: list[StrawberryArgument] | None = None, **options: Any
+) -> Any:
+    made = _Field(metadata={"source": source}, description=description, **options)
+    if arguments is not None:
+        made.arguments = arguments
+    return made

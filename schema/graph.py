@@ -1,0 +1,48 @@
+"""The list of domains, and the graphs that are made of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from strawberry.schema.config import StrawberryConfig
+
+from .accounts import accounts
+from .composition import Domain, Graph, Subgraph
+from .composition.fields import read_key
+from .conversations import conversations
+from .entities import ENTITIES, PREFIXES
+from .merchants import merchants
+from .notifications import notifications
+from .partners import partners
+from .posts import posts
+from .scalars import SCALARS
+from .wallets import wallets
+
+DOMAINS: Final[tuple[Domain, ...]] = (
+    accounts,
+    posts,
+    conversations,
+    wallets,
+    merchants,
+    notifications,
+    partners,
+)
+
+
+def whole_graph() -> Graph:
+    """All domains as one plain schema."""
+    return Graph(DOMAINS, entities=ENTITIES, prefixes=PREFIXES, config=_config())
+
+
+def subgraph(name: str) -> Subgraph:
+    """One domain as a Federation v2 subgraph; raises KeyError for a domain that is not there.
+
+    The subgraph of `node(id:)` knows every entity, as a stub.
+    """
+    domain = {domain.name: domain for domain in DOMAINS}[name]
+    stubs = ENTITIES if domain is accounts else ()
+    return Subgraph(domain, stubs=stubs, prefixes=PREFIXES, config=_config())
+
+
+def _config() -> StrawberryConfig:
+    return StrawberryConfig(default_resolver=read_key, scalar_map=SCALARS)
