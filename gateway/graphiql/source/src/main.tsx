@@ -1,0 +1,75 @@
+// Knows how the parts make up the page.
+import "./monaco";
+import { explorerPlugin } from "@graphiql/plugin-explorer";
+import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
+import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
+import { GraphiQL } from "graphiql";
+import "graphiql/style.css";
+import "@graphiql/plugin-explorer/style.css";
+import { useEffect } from "react";
+import { createRoot } from "react-dom/client";
+import { boot } from "./boot";
+import { tabs } from "./documents";
+import { events, socketState } from "./events";
+import { identity } from "./identity";
+import { livePlugin } from "./Live";
+import { PersonSwitch } from "./PersonSwitch";
+import { pageStorage } from "./storage";
+import { useStore } from "./store";
+import "./style.css";
+import { fetcher } from "./transport";
+import { welcomePlugin } from "./Welcome";
+
+const plugins = [explorerPlugin({ showAttribution: false }), HISTORY_PLUGIN, livePlugin, welcomePlugin];
+const firstVisit = pageStorage.getItem("graphiql:tabState") === null;
+
+// Where introspection needs a token, the schema can be read only after one is given.
+const ReadSchemaWhenAllowed = () => {
+  const { token } = useStore(identity);
+  const schema = useGraphiQL((state) => state.schema);
+  const { introspect } = useGraphiQLActions();
+  useEffect(() => {
+    if (token && !schema) void introspect();
+  }, [token]);
+  return null;
+};
+
+const EventCount = () => {
+  const { total, latest } = useStore(events);
+  const socket = useStore(socketState);
+  if (total === 0) return null;
+  return (
+    <div className="agora-count">
+      {total === 1 ? "1 event" : `${total} events`}, last {latest[0]?.at.toLocaleTimeString() ?? "cleared"}
+      {socket === "connecting" && ", reconnecting…"}
+    </div>
+  );
+};
+
+createRoot(document.getElementById("graphiql")!).render(
+  <GraphiQL
+    fetcher={fetcher}
+    storage={pageStorage}
+    defaultTabs={tabs}
+    initialVariables={firstVisit ? tabs[0]?.variables : undefined}
+    plugins={plugins}
+    visiblePlugin={firstVisit ? welcomePlugin : undefined}
+    defaultEditorToolsVisibility="variables"
+    showPersistHeadersSettings={false}
+    inputValueDeprecation
+    schemaDescription
+  >
+    <GraphiQL.Logo>
+      <div className="agora-head">
+        <PersonSwitch />
+        <span className="agora-word">Agora</span>
+      </div>
+    </GraphiQL.Logo>
+    <GraphiQL.Footer>
+      <EventCount />
+    </GraphiQL.Footer>
+    <ReadSchemaWhenAllowed />
+  </GraphiQL>,
+);
+
+document.title = boot.people.length > 0 ? "Agora · GraphiQL (development)" : "Agora · GraphiQL";

@@ -1,0 +1,1 @@
+import{Jh as a,Kh as b,Lh as c,Mh as d}from"/graphiql/static/chunk-76XXL625.js";import"/graphiql/static/chunk-GPEUANJW.js";import"/graphiql/static/chunk-WTJ75PYC.js";export{c as HitTestContext,b as MouseTarget,d as MouseTargetFactory,a as PointerHandlerLastRenderData};

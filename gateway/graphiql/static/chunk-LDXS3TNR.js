@@ -1,0 +1,1 @@
+import{a,b}from"/graphiql/static/chunk-E3TXGPMB.js";import"/graphiql/static/chunk-LJ3ENH4D.js";import"/graphiql/static/chunk-GUKSGZYQ.js";import"/graphiql/static/chunk-76XXL625.js";import"/graphiql/static/chunk-GPEUANJW.js";import"/graphiql/static/chunk-WTJ75PYC.js";export{b as getWorker,a as jsonDefaults};
