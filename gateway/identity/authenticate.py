@@ -1,0 +1,107 @@
+"""Turns what a caller sends, a header or the payload of `connection_init`, into an identity."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from gateway.identity.errors import Unauthenticated
+from gateway.identity.identities import ANONYMOUS, Identity, Person
+from gateway.identity.oidc import AccessTokens, open_token
+from gateway.identity.partners import FindPartnerKey, is_partner_key, verify_partner_key
+
+MAX_REMEMBERED_TOKENS: Final = 10_000
+MAX_INIT_HEADERS: Final = 50
+
+
+class Authenticator:
+    """Knows every issuer whose tokens are accepted, and how partner keys are found.
+
+    Verifying a signature costs more than most queries, so a token that was verified is remembered by its hash, at most
+    10,000 of them, until it expires or its issuer's keys are replaced. Access tokens are not revoked one by one: they
+    hold until `exp`, so issuers should keep them short. Partner keys are looked up every time and end at once.
+    """
+
+    def __init__(
+        self,
+        issuers: Sequence[AccessTokens],
+        find_partner_key: FindPartnerKey,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._issuers = {issuer.issuer: issuer for issuer in issuers}
+        self._find_partner_key = find_partner_key
+        self._now = now
+        self._remembered: OrderedDict[bytes, tuple[Person, int]] = OrderedDict()
+
+    async def from_header(self, authorization: str | None) -> Identity:
+        """The identity behind an `Authorization` header; anonymous without one.
+
+        Raises `Unauthenticated` for a credential that is not right, `IdentityUnavailable` while it cannot be checked.
+        """
+        if authorization is None:
+            return ANONYMOUS
+        scheme, _, credential = authorization.strip().partition(" ")
+        if scheme.lower() != "bearer" or not (credential := credential.strip()):
+            raise Unauthenticated("The Authorization header must read: Bearer, a space, and the token")
+        if is_partner_key(credential):
+            return await verify_partner_key(credential, self._find_partner_key, self._now())
+        return await self._person(credential)
+
+    async def from_connection_init(self, payload: object) -> Identity:
+        """The identity behind the payload of `connection_init`: `{"Authorization": "Bearer …"}`, also within `headers`.
+
+        Names are compared without regard to case. Raises as `from_header` does.
+        """
+        if payload is None:
+            return ANONYMOUS
+        if not isinstance(payload, Mapping):
+            raise Unauthenticated("The payload of connection_init must be an object")
+        return await self.from_header(_authorization(payload))
+
+    async def _person(self, token: str) -> Person:
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        if (person := self._recall(digest)) is not None:
+            return person
+        opened = open_token(token)
+        issuer = self._issuers.get(opened.issuer) if isinstance(opened.issuer, str) else None
+        if issuer is None:
+            raise Unauthenticated("The access token was issued by somebody else")
+        person = await issuer.verify(opened)
+        # The verifier awaits nothing once it has the keys, so this is the generation that it used.
+        self._remember(digest, person, issuer.generation)
+        return person
+
+    def _recall(self, digest: bytes) -> Person | None:
+        if (entry := self._remembered.get(digest)) is None:
+            return None
+        person, generation = entry
+        if person.expires_at <= self._now() or generation != self._issuers[person.issuer].generation:
+            del self._remembered[digest]
+            return None
+        self._remembered.move_to_end(digest)
+        return person
+
+    def _remember(self, digest: bytes, person: Person, generation: int) -> None:
+        self._remembered[digest] = (person, generation)
+        while len(self._remembered) > MAX_REMEMBERED_TOKENS:
+            self._remembered.popitem(last=False)
+
+
+def _authorization(payload: Mapping[object, object]) -> str | None:
+    headers = payload.get("headers")
+    found = [value for part in (payload, headers) if isinstance(part, Mapping) for value in _values(part)]
+    if not found:
+        return None
+    if len(found) > 1 or not isinstance(found[0], str):
+        raise Unauthenticated("The payload of connection_init must hold one Authorization, a text")
+    return found[0]
+
+
+def _values(part: Mapping[object, object]) -> list[object]:
+    if len(part) > MAX_INIT_HEADERS:
+        raise Unauthenticated(f"The payload of connection_init may hold at most {MAX_INIT_HEADERS} entries")
+    return [value for name, value in part.items() if isinstance(name, str) and name.lower() == "authorization"]
