@@ -1,4 +1,4 @@
-"""The commit loop: collects acts while a batch is in flight, decides them in order in memory, writes them in one transaction.
+"""The commit loop: acts collected while a batch is in flight are decided in memory and written in one transaction.
 
 It knows batching, transactions and retries, and nothing of what the acts mean. Correctness comes from the snapshot
 transaction and from unique indexes alone; the loop only makes them fast under contention.
@@ -39,7 +39,7 @@ Values = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Documents that an act needs: those whose `fields` have one of the `values` (a tuple each, as long as `fields`)."""
+    """Documents that an act needs: those whose `fields` have one of the `values`, each a tuple as long as `fields`."""
 
     collection: str
     fields: tuple[str, ...]
@@ -300,12 +300,13 @@ class CommitLoop:
         attempt = 0
         self.statistics.batches += 1
         self.statistics.largest_batch = max(self.statistics.largest_batch, len(batch))
-        while True:
+        settled: list[Any] | None = None
+        while settled is None:
             attempt += 1
             self.statistics.attempts += 1
             try:
                 settled = await self._attempt(batch, attempt, give_up)
-                break
+                continue
             except PyMongoError as error:
                 if not _may_retry(error, attempt):
                     raise

@@ -1,4 +1,4 @@
-"""Every failure that a caller is expected to handle: one hierarchy, translated to GraphQL once, in `schema/errors.py`."""
+"""Every failure that a caller is expected to handle: one hierarchy, translated to GraphQL once, in `schema`."""
 
 from __future__ import annotations
 

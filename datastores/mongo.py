@@ -47,7 +47,8 @@ class _Listener(CommandListener):
         self._collections: dict[int, str] = {}
 
     def started(self, event: CommandStartedEvent) -> None:
-        name = event.command.get("collection") if event.command_name == "getMore" else event.command.get(event.command_name)
+        key = "collection" if event.command_name == "getMore" else event.command_name
+        name = event.command.get(key)
         self._collections[event.request_id] = name if isinstance(name, str) else ""
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
@@ -82,9 +83,9 @@ class Session:
 class Database:
     """One MongoDB database through one driver.
 
-    Reads return lists of plain documents with naive UTC datetimes. All calls go through a first-in-first-out gate, which
-    keeps the tail latency of the driver's pool in bounds, and reads are shielded from cancellation, since a cancelled
-    read costs PyMongo a connection.
+    Reads return lists of plain documents with naive UTC datetimes. All calls go through a first-in-first-out gate,
+    which keeps the tail latency of the driver's pool in bounds, and reads are shielded from cancellation, since a
+    cancelled read costs PyMongo a connection.
     """
 
     def __init__(self, client: Any, name: str, driver: Driver) -> None:
@@ -201,7 +202,8 @@ class Database:
         """For each id its document or None, in the order of the ids; one read, whatever their number."""
         if not ids:
             return []
-        found = await self.find(collection, {key: {"$in": list(dict.fromkeys(ids))}}, limit=MAX_LIMIT, projection=projection)
+        wanted = {key: {"$in": list(dict.fromkeys(ids))}}
+        found = await self.find(collection, wanted, limit=MAX_LIMIT, projection=projection)
         by_key = {document[key]: document for document in found}
         return [by_key.get(id) for id in ids]
 

@@ -79,7 +79,9 @@ class Context:
         """A copy with loaders of its own, so that nothing read earlier is seen again."""
         return replace(self, loaders={})
 
-    def load(self, name: object, batch: Callable[[list[Any]], Awaitable[Sequence[Any]]], key: Any, *, cache: bool) -> Any:
+    def load(
+        self, name: object, batch: Callable[[list[Any]], Awaitable[Sequence[Any]]], key: Any, *, cache: bool
+    ) -> Any:
         """An awaitable of what `batch` answers for `key`, asked together with all other keys of this moment."""
         if (loader := self.loaders.get(name)) is None:
 

@@ -44,9 +44,7 @@ class Message(Node):
     pass
 
 
-@strawberry.federation.type(
-    keys=["id"], description="A person's account in one currency. Only its owner may see it."
-)
+@strawberry.federation.type(keys=["id"], description="A person's account in one currency. Only its owner may see it.")
 class Wallet(Node):
     pass
 

@@ -64,7 +64,7 @@ class ConflictError(Error):
 
 @strawberry.federation.type(
     shareable=True,
-    description="The wallet holds less than was asked for. Repeating the key repeats this answer: a new try takes a new key.",
+    description="The wallet holds less than was asked for. The same key gets this answer again; a new try takes a new one.",
 )
 class InsufficientFunds(Error):
     available: Money = strawberry.field(description="What could be spent at that moment.")

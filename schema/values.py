@@ -32,7 +32,9 @@ class Money:
     minor_units: BigInt = plain(description="In the smallest unit of the currency, such as cents.")
 
 
-@strawberry.input(description="An amount in one currency. More decimals than the currency has are refused, never rounded.")
+@strawberry.input(
+    description="An amount in one currency. More decimals than the currency has are refused, never rounded."
+)
 class MoneyInput:
     amount: Decimal = strawberry.field(description='In major units: `"12.50"`.')
     currency: CurrencyCode = strawberry.field(description="The currency.")

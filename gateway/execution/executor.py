@@ -9,7 +9,6 @@ from typing import Any, Final, cast
 
 from graphql import ExecutionResult, GraphQLError
 from graphql.execution.execute import subscribe
-from strawberry.schema.schema import optimized_is_awaitable
 
 from datastores.errors import ExpectedError
 from resolvers.context import Context
@@ -84,7 +83,6 @@ class GraphExecutor:
             raw_variable_values=dict(prepared.request.variables),
             operation_name=prepared.name,
             max_coercion_errors=MAX_COERCION_ERRORS,
-            is_awaitable=optimized_is_awaitable,
             operation_extensions=dict(prepared.request.extensions),
         )
         if isinstance(built, list):

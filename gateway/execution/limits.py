@@ -127,7 +127,9 @@ class _Measure:
 
 
 def _is_connection(node: FieldNode) -> bool:
-    names = {s.name.value for s in (node.selection_set.selections if node.selection_set else ()) if isinstance(s, FieldNode)}
+    names = {
+        s.name.value for s in (node.selection_set.selections if node.selection_set else ()) if isinstance(s, FieldNode)
+    }
     return bool(names & {"edges", "nodes", "pageInfo"})
 
 

@@ -45,7 +45,8 @@ _PLAIN = FieldSource()
 def source_of(field: GraphQLField) -> FieldSource:
     """The source of a field of a built schema."""
     definition = field.extensions.get(DEFINITION)
-    return definition.metadata.get("source", _PLAIN) if definition is not None else _PLAIN
+    source: FieldSource = definition.metadata.get("source", _PLAIN) if definition is not None else _PLAIN
+    return source
 
 
 def read_key(document: Document, name: str) -> Any:
@@ -60,7 +61,8 @@ class _Field(StrawberryField):
 
     @property
     def source(self) -> FieldSource:
-        return self.metadata.get("source", _PLAIN)
+        source: FieldSource = self.metadata.get("source", _PLAIN)
+        return source
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         kind, function, key = self.source.kind, self.source.function, self.source.key
@@ -169,9 +171,7 @@ def _graphql_annotation(parameter: inspect.Parameter) -> Any:
     return scalar | None if "None" in str(parameter.annotation) else scalar
 
 
-def root(
-    graphql_type: object, *, description: str, subscription: bool = False
-) -> Callable[[Callable[..., Any]], Any]:
+def root(graphql_type: object, *, description: str, subscription: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """A root field: `@root(Wallet | None, description=…)` over a method that returns documents."""
     annotation = StrawberryAnnotation.from_annotation(graphql_type)
 

@@ -13,7 +13,6 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
-    lexicographic_sort_schema,
     print_schema,
 )
 from strawberry.federation import Schema as FederationSchema
