@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from pymongo import DeleteOne, InsertOne, UpdateOne
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from .errors import ExpectedError, OutcomeUnknownError, RateLimitedError, UnavailableError
@@ -73,6 +73,7 @@ class Work:
         self.attempt = attempt
         self._parent = parent
         self._documents: dict[tuple[str, str], Document | None] = {}
+        self._stored: set[tuple[str, str]] = set()
         self._found: dict[tuple[str, tuple[str, ...]], dict[Values, list[str]]] = {}
         self._inserted: dict[tuple[str, str], None] = {}
         self._changes: dict[tuple[str, str], dict[str, Any]] = {}
@@ -151,6 +152,7 @@ class Work:
             found.setdefault(values, [])
         for document in documents:
             self._documents.setdefault((read.collection, document["_id"]), document)
+            self._stored.add((read.collection, document["_id"]))
             ids = found[tuple(document.get(name) for name in read.fields)]
             if document["_id"] not in ids:
                 ids.append(document["_id"])
@@ -170,12 +172,15 @@ class Work:
         for key in self._inserted:
             document = self._documents[key]
             if document is not None:
-                out.setdefault(key[0], []).append(InsertOne(document))
+                # Acts of one batch may delete a document and insert it again: a bulk may not hold both.
+                again = key in self._stored
+                write: Write = ReplaceOne({"_id": key[1]}, document) if again else InsertOne(document)
+                out.setdefault(key[0], []).append(write)
         for key, changes in self._changes.items():
             if key not in self._deleted:
                 out.setdefault(key[0], []).append(UpdateOne({"_id": key[1]}, {"$set": changes}))
         for key in self._deleted:
-            if key not in self._inserted:
+            if key in self._stored and self._documents[key] is None:
                 out.setdefault(key[0], []).append(DeleteOne({"_id": key[1]}))
         return out
 
@@ -332,7 +337,7 @@ class CommitLoop:
             outcomes = _decide(work, [waiting.act for waiting in batch])
             writes = work.writes()
             for collection, operations in writes.items():
-                updates = sum(isinstance(operation, UpdateOne) for operation in operations)
+                updates = sum(isinstance(operation, UpdateOne | ReplaceOne) for operation in operations)
                 matched = await self.database.bulk_write(collection, operations, ordered=False, session=session)
                 if matched != updates:
                     raise RuntimeError(f"{collection}: {updates - matched} documents to update have gone")

@@ -1,0 +1,66 @@
+"""What a batch writes when its acts delete and insert the same document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+from pymongo import DeleteOne, InsertOne, ReplaceOne
+
+from datastores.commit import Work, by_id
+from datastores.mongo import Document, Write
+
+OLD: Document = {"_id": "a", "x": 1}
+NEW: Document = {"_id": "a", "x": 2}
+
+
+def work_with(*stored: Document) -> Work:
+    work = Work(datetime(2026, 1, 1))
+    work.add_read(by_id("things", "a"), stored)
+    return work
+
+
+def in_an_act_each(work: Work, *acts: Callable[[Work], object]) -> list[Write]:
+    for act in acts:
+        overlay = work.overlay()
+        act(overlay)
+        overlay.merge()
+    return work.writes().get("things", [])
+
+
+def insert(work: Work) -> object:
+    return work.insert("things", NEW)
+
+
+def delete(work: Work) -> None:
+    work.delete("things", "a")
+
+
+def update(work: Work) -> object:
+    return work.update("things", "a", x=3)
+
+
+def test_a_stored_document_that_is_deleted_and_inserted_again_is_replaced() -> None:
+    assert in_an_act_each(work_with(OLD), delete, insert) == [ReplaceOne({"_id": "a"}, NEW)]
+
+
+def test_a_stored_document_that_is_deleted_last_is_deleted() -> None:
+    assert in_an_act_each(work_with(OLD), delete, insert, delete) == [DeleteOne({"_id": "a"})]
+
+
+def test_a_new_document_that_is_deleted_again_is_never_written() -> None:
+    assert in_an_act_each(work_with(), insert, delete) == []
+
+
+def test_a_new_document_that_is_deleted_and_inserted_again_is_inserted() -> None:
+    assert in_an_act_each(work_with(), insert, delete, insert) == [InsertOne(NEW)]
+
+
+@pytest.mark.parametrize("before", [(), (update,)])
+def test_changes_before_a_deletion_are_not_written(before: tuple[Callable[[Work], object], ...]) -> None:
+    assert in_an_act_each(work_with(OLD), *before, delete) == [DeleteOne({"_id": "a"})]
+
+
+def test_changes_after_a_second_insert_are_part_of_the_replacement() -> None:
+    assert in_an_act_each(work_with(OLD), delete, insert, update) == [ReplaceOne({"_id": "a"}, {"_id": "a", "x": 3})]
