@@ -1,6 +1,6 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev dev test test-unit test-integration test-contract test-clients test-browser lint format lock clean
+.PHONY: help setup setup-dev dev test test-unit test-integration test-contract test-clients test-browser graphiql lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -42,6 +42,10 @@ test-clients: setup-dev ## Tests with clients and audits from npm (needs Node)
 test-browser: setup-dev ## Tests of GraphiQL in Chromium (CHROMIUM=path if it is not found)
 	@test -x "$(CHROMIUM)" || { echo "agora: Chromium is missing: install it, or say where it is with CHROMIUM=..." >&2; exit 1; }
 	$(BIN)/pytest tests/browser $(ARGS)
+
+graphiql: ## Build GraphiQL's static files again from their sources (needs Node)
+	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
+	cd gateway/graphiql/source && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 lint: setup-dev ## Format, lint, types, import contracts, and the checked-in schema
 	$(BIN)/ruff format --check .

@@ -79,7 +79,8 @@ const licences = async (results) => {
     const text = file ? (await readFile(join(here, folder, file), "utf8")).trim() : `Licence: ${about.license}`;
     texts.push(`${about.name} ${about.version}\n\n${text}\n`);
   }
-  return texts.join(`\n${"-".repeat(80)}\n\n`);
+  const unixLines = texts.map((text) => text.replaceAll("\r\n", "\n"));
+  return unixLines.join(`\n${"-".repeat(80)}\n\n`);
 };
 
 await rm(out, { recursive: true, force: true });
