@@ -1,0 +1,174 @@
+"""Accounts of the ledger: people's wallets and the system's own, and how one leg changes a balance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, TypedDict, cast
+
+from pymongo import ASCENDING, IndexModel
+
+from datastores.commit import Work
+from datastores.ids import derived_id, is_id
+from datastores.mongo import Database
+
+ACCOUNTS: Final = "accounts"
+MAX_WALLETS: Final = 250
+
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    ACCOUNTS: [
+        IndexModel(
+            [("owner_id", ASCENDING), ("currency", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"owner_id": {"$type": "string"}},
+            name="owner_currency",
+        )
+    ],
+}
+
+
+class AccountKind(StrEnum):
+    """What an account is for. Money enters and leaves only through a RAIL, so only a RAIL may go below zero."""
+
+    WALLET = "WALLET"
+    RAIL = "RAIL"
+    ESCROW = "ESCROW"
+    FEES = "FEES"
+
+
+class WalletStatus(StrEnum):
+    """OPEN pays and is paid; FROZEN and CLOSED do neither."""
+
+    OPEN = "OPEN"
+    FROZEN = "FROZEN"
+    CLOSED = "CLOSED"
+
+
+class Effect(StrEnum):
+    """What the legs of an entry do to their accounts.
+
+    POST moves the balance; RESERVE holds what will move; SETTLE moves what was reserved; RELEASE gives a reserve back
+    (its legs have the signs opposite to the reserve's); NOTHING leaves all as it is.
+    """
+
+    POST = "POST"
+    RESERVE = "RESERVE"
+    SETTLE = "SETTLE"
+    RELEASE = "RELEASE"
+    NOTHING = "NOTHING"
+
+
+class Account(TypedDict):
+    """One account. Amounts are int64 minor units; `version` counts the entries that changed it."""
+
+    _id: str
+    owner_id: str | None
+    currency: str
+    kind: str
+    posted: int
+    pending_out: int
+    pending_in: int
+    version: int
+    status: str
+    created_at: datetime
+
+
+class Balance(TypedDict):
+    """What a leg changes of an account."""
+
+    posted: int
+    pending_out: int
+    pending_in: int
+    version: int
+
+
+def wallet_id(owner_id: str, currency: str) -> str:
+    """The id of the one wallet that a person has in a currency, whether or not it is open yet."""
+    return derived_id("wal", owner_id, currency)
+
+
+def is_wallet_id(text: str) -> bool:
+    """Whether this has the form of a wallet's id."""
+    return is_id("wal", text)
+
+
+def rail_account_id(rail: str, currency: str) -> str:
+    """The account through which a rail's money enters and leaves."""
+    return f"acct_rail_{rail}_{currency}"
+
+
+def escrow_account_id(order_id: str) -> str:
+    """The account that holds what was paid for one order.
+
+    One account an order, so that the ledger itself refuses to give out the same money twice.
+    """
+    return f"acct_escrow_{order_id}"
+
+
+def fees_account_id(currency: str) -> str:
+    """The account that fees are paid to."""
+    return f"acct_fees_{currency}"
+
+
+def new_account(id: str, kind: AccountKind, currency: str, now: datetime, owner_id: str | None = None) -> Account:
+    """An open account with nothing in it."""
+    return {
+        "_id": id,
+        "owner_id": owner_id,
+        "currency": currency,
+        "kind": kind.value,
+        "posted": 0,
+        "pending_out": 0,
+        "pending_in": 0,
+        "version": 0,
+        "status": WalletStatus.OPEN.value,
+        "created_at": now,
+    }
+
+
+def available(account: Mapping[str, Any]) -> int:
+    """What can be spent now: posted less what is reserved; minor units."""
+    posted, pending_out = cast(int, account["posted"]), cast(int, account["pending_out"])
+    return posted - pending_out
+
+
+def may_overdraw(account: Mapping[str, Any]) -> bool:
+    """Whether the account may be below zero."""
+    return cast(str, account["kind"]) == AccountKind.RAIL
+
+
+def moved(account: Mapping[str, Any], delta: int, effect: Effect) -> Balance:
+    """The balance of the account after a leg of `delta` minor units with this effect."""
+    posted, out, into = account["posted"], account["pending_out"], account["pending_in"]
+    if effect in (Effect.POST, Effect.SETTLE):
+        posted += delta
+    if effect is Effect.RESERVE:
+        out, into = out + max(-delta, 0), into + max(delta, 0)
+    elif effect is Effect.SETTLE:
+        out, into = out - max(-delta, 0), into - max(delta, 0)
+    elif effect is Effect.RELEASE:
+        out, into = out - max(delta, 0), into - max(-delta, 0)
+    changed = effect is not Effect.NOTHING
+    return {"posted": posted, "pending_out": out, "pending_in": into, "version": account["version"] + changed}
+
+
+def opened(work: Work, id: str, kind: AccountKind, currency: str, owner_id: str | None = None) -> Account:
+    """The account with this id, opened in this batch where it is not there yet; needs `by_id` of it in the reads."""
+    found = work.get(ACCOUNTS, id)
+    if found is None:
+        found = work.insert(ACCOUNTS, cast(dict[str, Any], new_account(id, kind, currency, work.now, owner_id)))
+    return cast(Account, found)
+
+
+async def accounts_by_ids(database: Database, ids: Sequence[str]) -> list[Account | None]:
+    """For each id its account or None, in the order of the ids."""
+    return cast("list[Account | None]", await database.by_ids(ACCOUNTS, ids))
+
+
+async def wallets_of(database: Database, owner_ids: Sequence[str]) -> list[Account]:
+    """The wallets of these people, the first opened first."""
+    found = await database.find(
+        ACCOUNTS, {"owner_id": {"$in": list(owner_ids)}}, limit=MAX_WALLETS * max(len(owner_ids), 1)
+    )
+    return cast("list[Account]", sorted(found, key=lambda account: (account["created_at"], account["currency"])))

@@ -1,0 +1,372 @@
+"""Entries: the immutable journal, its numbering and its chain, and the one place where an entry comes into being."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, TypedDict, cast
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from datastores.commit import Read, Work, by_id
+from datastores.errors import (
+    ConflictError,
+    ExpectedError,
+    IdempotencyKeyReusedError,
+    InsufficientFundsError,
+    LimitExceededError,
+    OutOfStockError,
+    PriceChangedError,
+    TransferRefusedError,
+    ValidationError,
+)
+from datastores.ids import derived_id
+
+from . import chain
+from .accounts import ACCOUNTS, Account, Effect, WalletStatus, moved
+
+ENTRIES: Final = "entries"
+HEADS: Final = "heads"
+PARTITION: Final = "main"
+SYSTEM: Final = "system"
+MAX_KEY_LENGTH: Final = 255
+MAX_LEGS: Final = 10
+
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    ENTRIES: [
+        IndexModel([("partition", ASCENDING), ("seq", ASCENDING)], unique=True, name="partition_seq"),
+        IndexModel([("caller", ASCENDING), ("key", ASCENDING)], unique=True, name="caller_key"),
+        IndexModel([("legs.account_id", ASCENDING), ("seq", DESCENDING)], name="account_seq"),
+        IndexModel([("merchants", ASCENDING), ("seq", ASCENDING)], name="merchants_seq"),
+        IndexModel(
+            [("pending_id", ASCENDING)], unique=True, partialFilterExpression={"final": True}, name="pending_final"
+        ),
+    ],
+    HEADS: [],
+}
+
+
+class EntryKind(StrEnum):
+    """What an entry is. NOTICE has no legs and STATUS no amounts: neither is among a wallet's entries."""
+
+    TRANSFER = "TRANSFER"
+    HOLD = "HOLD"
+    CAPTURE = "CAPTURE"
+    VOID = "VOID"
+    TOP_UP = "TOP_UP"
+    WITHDRAWAL = "WITHDRAWAL"
+    FEE = "FEE"
+    REFUND = "REFUND"
+    REVERSAL = "REVERSAL"
+    EXCHANGE = "EXCHANGE"
+    NOTICE = "NOTICE"
+    STATUS = "STATUS"
+
+
+class EntryState(StrEnum):
+    """PENDING reserved something; POSTED took effect; REFUSED has no effect and keeps the answer to its key."""
+
+    PENDING = "PENDING"
+    POSTED = "POSTED"
+    REFUSED = "REFUSED"
+
+
+class Leg(TypedDict):
+    """What an entry does to one account: `delta` in minor units, and the account as it stood afterwards."""
+
+    account_id: str
+    owner_id: str | None
+    delta: int
+    posted_after: int
+    pending_out_after: int
+    pending_in_after: int
+    version_after: int
+    status_after: str
+
+
+class Entry(TypedDict):
+    """One entry of the journal. It never changes; `salt` seals its private parts (see `chain`)."""
+
+    _id: str
+    caller: str
+    key: str
+    request_hash: str
+    partition: str
+    seq: int
+    kind: str
+    event_type: str | None
+    state: str
+    code: str | None
+    details: dict[str, Any] | None
+    currency: str | None
+    amount: int
+    legs: list[Leg]
+    sender_id: str | None
+    recipient_id: str | None
+    merchants: list[str]
+    order_id: str | None
+    payment_request_id: str | None
+    pending_id: str | None
+    final: bool
+    reverses: str | None
+    expires_at: datetime | None
+    created_at: datetime
+    memo_digest: str | None
+    salt: str
+    previous_hash: str
+    hash: str
+
+
+class Head(TypedDict):
+    """The last entry of a partition: its number, its hash, its time."""
+
+    _id: str
+    n: int
+    hash: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Who asks, under which key, for what: the identity of an act, the same for every try of it."""
+
+    caller: str
+    key: str
+    request_hash: str
+    salt: str = field(compare=False)
+
+    @property
+    def entry_id(self) -> str:
+        """The id of the entry that answers this key: derived, so that there can be only one, whoever writes it."""
+        return derived_id("ent", self.caller, self.key)
+
+    def id(self, prefix: str) -> str:
+        """The id of what the entry brings about: `trf_…`, `preq_…` or `ord_…` with the ULID of the entry."""
+        return sibling_id(self.entry_id, prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an entry is to say. Legs are (account id, delta in minor units) and sum to zero, unless it is refused."""
+
+    kind: EntryKind
+    state: EntryState = EntryState.POSTED
+    effect: Effect = Effect.NOTHING
+    legs: tuple[tuple[str, int], ...] = ()
+    currency: str | None = None
+    amount: int = 0
+    event_type: str | None = None
+    code: str | None = None
+    details: dict[str, Any] | None = None
+    sender_id: str | None = None
+    recipient_id: str | None = None
+    merchants: tuple[str, ...] = ()
+    order_id: str | None = None
+    payment_request_id: str | None = None
+    pending_id: str | None = None
+    final: bool = False
+    reverses: str | None = None
+    expires_at: datetime | None = None
+    memo_digest: str | None = None
+    status: WalletStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the ledger decided: the entry that says so, and whether an earlier try with the same key had it written."""
+
+    entry: Entry
+    replayed: bool = False
+
+    @property
+    def posted(self) -> bool:
+        """Whether it was not refused."""
+        return self.entry["state"] != EntryState.REFUSED
+
+    def accepted(self) -> Entry:
+        """The entry; raises the error that the ledger decided on, the same at every replay."""
+        if not self.posted:
+            raise refusal(self.entry)
+        return self.entry
+
+
+def command(caller: str, key: str, name: str, request: Mapping[str, Any], *, salt: str | None = None) -> Command:
+    """The command of a mutation `name` with this input (amounts in minor units, so that "1" and "1.00" are the same).
+
+    Raises ValidationError for a key that is empty or has more than 255 characters.
+    """
+    if not key.strip() or len(key) > MAX_KEY_LENGTH:
+        raise ValidationError(f"The key must have 1 to {MAX_KEY_LENGTH} characters", "idempotencyKey")
+    digest = hashlib.sha256(chain.canonical({"mutation": name, "input": request})).hexdigest()
+    return Command(caller, key, digest, salt or secrets.token_hex(16))
+
+
+def system_command(name: str, subject_id: str, *, salt: str | None = None) -> Command:
+    """The command of an act that the system does once for a subject, such as `release` for an order."""
+    return command(SYSTEM, f"{name}:{subject_id}", name, {"subject": subject_id}, salt=salt)
+
+
+def sibling_id(id: str, prefix: str) -> str:
+    """The id with this prefix that shares the ULID of `id`."""
+    return f"{prefix}_{id.split('_')[1]}"
+
+
+def reads(command: Command, *, accounts: Sequence[str] = (), entries: Sequence[str] = ()) -> list[Read]:
+    """What an act must have read before it appends: the head, its own entry, and the accounts and entries it names."""
+    wanted = [by_id(HEADS, PARTITION), by_id(ENTRIES, command.entry_id, *entries)]
+    return [*wanted, by_id(ACCOUNTS, *accounts)] if accounts else wanted
+
+
+def stored_outcome(work: Work, command: Command) -> Outcome | None:
+    """What an earlier try with this key had written, refusals included, or None for a new key.
+
+    Raises IdempotencyKeyReusedError where the key was used for another input.
+    """
+    return matching(work.get(ENTRIES, command.entry_id), command)
+
+
+def matching(found: Mapping[str, Any] | None, command: Command) -> Outcome | None:
+    """The outcome in the entry that was found under this command's id; raises IdempotencyKeyReusedError."""
+    if found is None:
+        return None
+    if found["request_hash"] != command.request_hash:
+        raise IdempotencyKeyReusedError("This idempotency key was used for another input: take a new key")
+    return Outcome(cast(Entry, found), replayed=True)
+
+
+def append(work: Work, command: Command, draft: Draft) -> Entry:
+    """Write the entry, its number and hash, and its effect on the accounts; pure, into `work`.
+
+    The caller has looked at `stored_outcome` and has decided that the accounts allow it.
+    """
+    if len(draft.legs) > MAX_LEGS or (draft.state is not EntryState.REFUSED and sum(d for _, d in draft.legs) != 0):
+        raise ValueError(f"the legs of {command.entry_id} do not balance")
+    head = work.get(HEADS, PARTITION)
+    previous = head or {"n": 0, "hash": chain.GENESIS, "created_at": work.now}
+    entry: Entry = {
+        "_id": command.entry_id,
+        "caller": command.caller,
+        "key": command.key,
+        "request_hash": command.request_hash,
+        "partition": PARTITION,
+        "seq": previous["n"] + 1,
+        "kind": draft.kind.value,
+        "event_type": draft.event_type,
+        "state": draft.state.value,
+        "code": draft.code,
+        "details": draft.details,
+        "currency": draft.currency,
+        "amount": draft.amount,
+        "legs": [_leg(work, account_id, delta, draft) for account_id, delta in draft.legs],
+        "sender_id": draft.sender_id,
+        "recipient_id": draft.recipient_id,
+        "merchants": list(draft.merchants),
+        "order_id": draft.order_id,
+        "payment_request_id": draft.payment_request_id,
+        "pending_id": draft.pending_id,
+        "final": draft.final,
+        "reverses": draft.reverses,
+        "expires_at": draft.expires_at,
+        "created_at": max(work.now, previous["created_at"]),
+        "memo_digest": draft.memo_digest,
+        "salt": command.salt,
+        "previous_hash": previous["hash"],
+        "hash": "",
+    }
+    entry["hash"] = chain.chained(previous["hash"], chain.body(entry))
+    work.insert(ENTRIES, cast(dict[str, Any], entry))
+    moved_head = {"n": entry["seq"], "hash": entry["hash"], "created_at": entry["created_at"]}
+    if head is None:
+        work.insert(HEADS, {"_id": PARTITION, **moved_head})
+    else:
+        work.update(HEADS, PARTITION, **moved_head)
+    return entry
+
+
+def ledger_time(work: Work) -> datetime:
+    """The time that the next entry gets: never before that of an earlier entry, whatever a gateway's clock says."""
+    head = work.get(HEADS, PARTITION)
+    return work.now if head is None else max(work.now, cast(datetime, head["created_at"]))
+
+
+def append_notice(
+    work: Work,
+    command: Command,
+    *,
+    event_type: str | None,
+    merchants: Sequence[str] = (),
+    currency: str | None = None,
+    amount: int = 0,
+    sender_id: str | None = None,
+    recipient_id: str | None = None,
+    order_id: str | None = None,
+    payment_request_id: str | None = None,
+    details: dict[str, Any] | None = None,
+) -> Entry:
+    """Append what has no money but belongs in the feed of these merchants, or must keep the outcome of a key."""
+    return append(
+        work,
+        command,
+        Draft(
+            EntryKind.NOTICE,
+            event_type=event_type,
+            merchants=tuple(merchants),
+            currency=currency,
+            amount=amount,
+            sender_id=sender_id,
+            recipient_id=recipient_id,
+            order_id=order_id,
+            payment_request_id=payment_request_id,
+            details=details,
+        ),
+    )
+
+
+def append_refusal(work: Work, command: Command, error: ExpectedError, draft: Draft | None = None) -> Outcome:
+    """Keep this refusal as the outcome of the key: every replay raises the same error again.
+
+    `draft` says what was asked for; its legs are those that the caller may see, and take no effect.
+    """
+    asked = draft or Draft(EntryKind.NOTICE)
+    details = {"message": error.message, **error.details}
+    refused = replace(asked, state=EntryState.REFUSED, effect=Effect.NOTHING, code=error.code, details=details)
+    return Outcome(append(work, command, refused))
+
+
+def refusal(entry: Entry) -> ExpectedError:
+    """The error that a refused entry stands for."""
+    details = dict(entry["details"] or {})
+    message, code = details.pop("message", ""), entry["code"] or "INTERNAL"
+    if (kind := _REFUSALS.get(code)) is not None:
+        return kind(message, **details)
+    return TransferRefusedError(message, code=code)
+
+
+_REFUSALS: Final[dict[str, type[ExpectedError]]] = {
+    kind.code: kind
+    for kind in (ConflictError, InsufficientFundsError, LimitExceededError, OutOfStockError, PriceChangedError)
+}
+
+
+def _leg(work: Work, account_id: str, delta: int, draft: Draft) -> Leg:
+    account = cast("Account | None", work.get(ACCOUNTS, account_id))
+    if account is None:
+        raise KeyError(account_id)
+    after = moved(account, delta, draft.effect)
+    status = draft.status.value if draft.status else account["status"]
+    if draft.effect is not Effect.NOTHING:
+        work.update(ACCOUNTS, account_id, **after, status=status)
+    return {
+        "account_id": account_id,
+        "owner_id": account["owner_id"],
+        "delta": delta,
+        "posted_after": after["posted"],
+        "pending_out_after": after["pending_out"],
+        "pending_in_after": after["pending_in"],
+        "version_after": after["version"],
+        "status_after": status,
+    }

@@ -1,0 +1,175 @@
+"""Statements: reading the journal for people – entries, legs of a wallet, transfers as they have become."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from datastores.ids import is_id
+from datastores.mongo import Database, Document
+from datastores.paging import PageDocument, Window, keyset, page
+
+from .currencies import money
+from .entries import (
+    ENTRIES,
+    HEADS,
+    PARTITION,
+    Command,
+    Entry,
+    EntryKind,
+    EntryState,
+    Head,
+    Outcome,
+    matching,
+    sibling_id,
+)
+from .transfers import TRANSFERS, TransferRecord, TransferState
+
+_NOT_SHOWN: Final = (EntryKind.NOTICE.value, EntryKind.STATUS.value)
+
+
+def leg_id(entry_id: str, index: int) -> str:
+    """The id of a leg: `leg_<ULID of the entry>_<place>`."""
+    return f"{sibling_id(entry_id, 'leg')}_{index}"
+
+
+def leg_documents(entry: Entry) -> list[Document]:
+    """The legs of an entry, each as a document with what it shares with the entry."""
+    currency = entry["currency"] or ""
+    return [
+        {
+            "_id": leg_id(entry["_id"], index),
+            "entry_id": entry["_id"],
+            "wallet_id": leg["account_id"],
+            "owner_id": leg["owner_id"],
+            "seq": entry["seq"],
+            "kind": entry["kind"],
+            "state": entry["state"],
+            "created_at": entry["created_at"],
+            "amount": money(leg["delta"], currency),
+            "balance_after": money(leg["posted_after"], currency),
+            "sender_id": entry["sender_id"],
+            "recipient_id": entry["recipient_id"],
+            "transfer_id": sibling_id(entry["pending_id"] or entry["_id"], "trf"),
+            "hash": entry["hash"],
+        }
+        for index, leg in enumerate(entry["legs"])
+    ]
+
+
+def transfer_document(entry: Entry, record: TransferRecord | None) -> Document:
+    """The transfer that this entry began, as it has become; all of it, whoever may see it."""
+    kept: TransferRecord = record or {}
+    currency = entry["currency"] or ""
+    refunded = kept.get("refunded", 0)
+    fee = sum(leg["delta"] for leg in entry["legs"][2:])
+    conversations = kept.get("conversation_ids", [])
+    source, target = ([leg["account_id"] for leg in entry["legs"]] + [None, None])[:2]
+    return {
+        "_id": sibling_id(entry["_id"], "trf"),
+        "entry_id": entry["_id"],
+        "kind": entry["kind"],
+        "state": _state(entry, kept).value,
+        "amount": money(entry["amount"], currency),
+        "fee": money(fee, currency) if fee else None,
+        "from_id": source,
+        "to_id": target,
+        "sender_id": entry["sender_id"],
+        "recipient_id": entry["recipient_id"],
+        "memo": kept.get("memo"),
+        "memo_salt": kept.get("memo_salt"),
+        "created_at": entry["created_at"],
+        "refunded_amount": money(refunded, currency) if refunded else None,
+        "conversation_id": conversations[0] if conversations else None,
+        "conversation_ids": conversations,
+        "order_id": entry["order_id"],
+        "code": kept.get("code"),
+        "message": kept.get("message"),
+        "seq": kept.get("resolved_seq") or entry["seq"],
+        "resolved_by": kept.get("resolved_by"),
+    }
+
+
+def _state(entry: Entry, record: TransferRecord) -> TransferState:
+    if entry["state"] == EntryState.REFUSED:
+        return TransferState.REFUSED
+    if entry["state"] == EntryState.PENDING and record.get("state") != TransferState.POSTED:
+        return TransferState(record.get("state", TransferState.PENDING))
+    return TransferState.REFUNDED if record.get("refunded", 0) == entry["amount"] else TransferState.POSTED
+
+
+def is_transfer(entry: Entry) -> bool:
+    """Whether the entry began a transfer: not a notice, and not the end of a reserve."""
+    return entry["kind"] not in _NOT_SHOWN and entry["pending_id"] is None
+
+
+async def stored(database: Database, command: Command) -> Outcome | None:
+    """What the key of this command has had written so far; raises IdempotencyKeyReusedError."""
+    return matching((await database.by_ids(ENTRIES, [command.entry_id]))[0], command)
+
+
+async def entries_by_ids(database: Database, ids: Sequence[str]) -> list[Entry | None]:
+    """For each id its entry or None, in the order of the ids; one read."""
+    return cast("list[Entry | None]", await database.by_ids(ENTRIES, ids))
+
+
+async def transfers_by_ids(database: Database, ids: Sequence[str]) -> list[Document | None]:
+    """For each id of a transfer its document or None, in the order of the ids; two reads."""
+    wanted = [id if is_id("trf", id) else "" for id in ids]
+    entries = await entries_by_ids(database, [sibling_id(id, "ent") if id else "" for id in wanted])
+    records = cast("list[TransferRecord | None]", await database.by_ids(TRANSFERS, wanted))
+    return [
+        transfer_document(entry, record) if entry is not None and is_transfer(entry) else None
+        for entry, record in zip(entries, records, strict=True)
+    ]
+
+
+async def legs_by_ids(database: Database, ids: Sequence[str]) -> list[Document | None]:
+    """For each id of a leg its document or None, in the order of the ids; one read."""
+    wanted = [sibling_id(id, "ent") if is_leg_id(id) else "" for id in ids]
+    entries = await entries_by_ids(database, wanted)
+    out: list[Document | None] = []
+    for id, entry in zip(ids, entries, strict=True):
+        legs = leg_documents(entry) if entry is not None and entry["kind"] not in _NOT_SHOWN else []
+        out.append(next((leg for leg in legs if leg["_id"] == id), None))
+    return out
+
+
+def is_leg_id(text: str) -> bool:
+    """Whether this has the form of a leg's id."""
+    entry, _, index = text.rpartition("_")
+    return is_id("leg", entry) and index.isascii() and index.isdigit() and len(index) <= 2
+
+
+async def legs_of_account(
+    database: Database, account_id: str, states: Sequence[EntryState], window: Window
+) -> PageDocument:
+    """A page of the legs of an account in these states, the newest first; the sort key is the entry's `seq`."""
+    place, sort = keyset([("seq", -1)], window)
+    filter: Document = {
+        "legs.account_id": account_id,
+        "state": {"$in": [state.value for state in states]},
+        "kind": {"$nin": list(_NOT_SHOWN)},
+        **place,
+    }
+    entries = cast("list[Entry]", await database.find(ENTRIES, filter, sort=sort, limit=window.limit))
+    legs = [next(leg for leg in leg_documents(entry) if leg["wallet_id"] == account_id) for entry in entries]
+    return page(legs, window, lambda leg: (leg["seq"],))
+
+
+async def head(database: Database) -> Head | None:
+    """The last entry's number and hash, or None while there is no entry."""
+    return cast("Head | None", await database.find_one(HEADS, {"_id": PARTITION}))
+
+
+def account_after(entry: Entry, account: dict[str, Any]) -> Document:
+    """The account as it stood after this entry, which must have a leg on it."""
+    leg = next(leg for leg in entry["legs"] if leg["account_id"] == account["_id"])
+    return {
+        **account,
+        "posted": leg["posted_after"],
+        "pending_out": leg["pending_out_after"],
+        "pending_in": leg["pending_in_after"],
+        "version": leg["version_after"],
+        "status": leg["status_after"],
+    }

@@ -1,0 +1,381 @@
+"""Transfers: the decision over two accounts that each kind of movement is, and what has become of it since."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, TypedDict, cast
+
+from pymongo import IndexModel
+
+from datastores.commit import Read, Work, by_id
+from datastores.errors import (
+    ConflictError,
+    ExpectedError,
+    InsufficientFundsError,
+    LimitExceededError,
+    NotFoundError,
+    TransferRefusedError,
+)
+from datastores.mongo import Database, Document
+
+from . import chain
+from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, available, may_overdraw, new_account, opened
+from .currencies import MAX_MINOR_UNITS, money
+from .entries import (
+    ENTRIES,
+    Command,
+    Draft,
+    Entry,
+    EntryKind,
+    EntryState,
+    Outcome,
+    append,
+    append_refusal,
+    reads,
+    sibling_id,
+)
+
+TRANSFERS: Final = "transfers"
+INDEXES: Mapping[str, Sequence[IndexModel]] = {TRANSFERS: []}
+
+
+class TransferState(StrEnum):
+    """What has become of a transfer; REFUNDED: all of it."""
+
+    PENDING = "PENDING"
+    POSTED = "POSTED"
+    VOIDED = "VOIDED"
+    REFUNDED = "REFUNDED"
+    REFUSED = "REFUSED"
+
+
+class TransferRecord(TypedDict, total=False):
+    """What has become of a transfer since its entry, and what of it may be erased; absent while there is none.
+
+    `refunded` is in minor units; `state` and `resolved_by` (an entry) are those of a reserve; `code` and `message` say
+    why it was voided; `conversation_ids` are the conversations where it is shown.
+    """
+
+    _id: str
+    state: str
+    resolved_by: str | None
+    resolved_seq: int
+    code: str | None
+    message: str | None
+    refunded: int
+    memo: str | None
+    memo_salt: str
+    conversation_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """A text that goes with a transfer: personal, so it stands outside the chain, which holds its digest."""
+
+    text: str
+    salt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
+
+    @property
+    def digest(self) -> str:
+        """What the chain holds of it."""
+        return chain.seal(self.salt, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """An account that takes part, and what it would be opened as where it is not there yet."""
+
+    account_id: str
+    kind: AccountKind = AccountKind.WALLET
+    owner_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A movement of `amount` minor units (more than zero) from `source` to `target`; the source pays `fee` on top.
+
+    `target` is opened where it is missing, `source` only where it is the system's.
+    """
+
+    source: Party
+    target: Party
+    amount: int
+    currency: str
+    sender_id: str | None = None
+    recipient_id: str | None = None
+    kind: EntryKind = EntryKind.TRANSFER
+    event_type: str = "transfer.posted"
+    merchants: tuple[str, ...] = ()
+    order_id: str | None = None
+    payment_request_id: str | None = None
+    reverses: str | None = None
+    expires_at: datetime | None = None
+    memo: Memo | None = None
+    conversation_id: str | None = None
+    fee: Party | None = None
+    fee_amount: int = 0
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """Payer first, then who is paid, then who gets the fee."""
+        return (self.source, self.target, self.fee) if self.fee else (self.source, self.target)
+
+    @property
+    def account_ids(self) -> tuple[str, ...]:
+        """The accounts to read."""
+        return tuple(party.account_id for party in self.parties)
+
+    @property
+    def legs(self) -> tuple[tuple[str, int], ...]:
+        """Payer first, then who is paid, then the fee."""
+        source = (self.source.account_id, -self.amount - self.fee_amount)
+        fee = ((self.fee.account_id, self.fee_amount),) if self.fee and self.fee_amount else ()
+        return (source, (self.target.account_id, self.amount), *fee)
+
+
+def transfer_reads(command: Command, transfer: Transfer) -> list[Read]:
+    """What `append_transfer` and `append_reserve` must have read."""
+    return reads(command, accounts=transfer.account_ids)
+
+
+def append_transfer(work: Work, command: Command, transfer: Transfer) -> Outcome:
+    """Post the transfer, or keep its refusal: the first that holds of
+
+    1. ACCOUNT_FROZEN: the payer's account is frozen or closed; 2. ACCOUNT_FROZEN: that of who is paid is;
+    3. INSUFFICIENT_FUNDS; 4. LIMIT_EXCEEDED: a balance would pass 64 bits.
+
+    Raises NotFoundError where the payer's wallet does not exist, and TransferRefusedError with CURRENCY_MISMATCH
+    (both keep nothing: they hold for ever).
+    """
+    return _decide(work, command, transfer, EntryState.POSTED, Effect.POST)
+
+
+def append_reserve(work: Work, command: Command, transfer: Transfer) -> Outcome:
+    """Reserve what is to move once somebody outside agrees; refused as `append_transfer` is."""
+    return _decide(work, command, transfer, EntryState.PENDING, Effect.RESERVE)
+
+
+def _decide(work: Work, command: Command, transfer: Transfer, state: EntryState, effect: Effect) -> Outcome:
+    error = _refused(work, transfer)
+    if error is not None:
+        return append_refusal(work, command, error, _draft(transfer, legs=transfer.legs[:1], refused=True))
+    for party in transfer.parties:
+        opened(work, party.account_id, party.kind, transfer.currency, party.owner_id)
+    entry = append(work, command, _draft(transfer, legs=transfer.legs, state=state, effect=effect))
+    record = _first_record(transfer, state)
+    if record:
+        work.insert(TRANSFERS, {"_id": command.id("trf"), **record})
+    return Outcome(entry)
+
+
+def append_refund(
+    work: Work, command: Command, original_id: str, amount: int | None = None, memo: Memo | None = None
+) -> Outcome:
+    """Send back `amount` minor units of a posted transfer, or all that is left of it; a refund is a new transfer.
+
+    Refused with CONFLICT where less is left, else as `append_transfer` is. Needs `refund_reads`.
+    """
+    original = cast("Entry | None", work.get(ENTRIES, original_id))
+    if original is None:
+        raise NotFoundError("There is no such transfer")
+    record = work.get(TRANSFERS, sibling_id(original_id, "trf"))
+    refunded = cast(int, (record or {}).get("refunded", 0))
+    left = original["amount"] - refunded
+    payer, payee = original["legs"][0], original["legs"][1]
+    transfer = Transfer(
+        source=_party(work, payee["account_id"]),
+        target=_party(work, payer["account_id"]),
+        amount=left if amount is None else amount,
+        currency=original["currency"] or "",
+        sender_id=original["recipient_id"],
+        recipient_id=original["sender_id"],
+        kind=EntryKind.REFUND,
+        event_type="payment.refunded",
+        merchants=tuple(original["merchants"]),
+        order_id=original["order_id"],
+        payment_request_id=original["payment_request_id"],
+        reverses=original_id,
+        memo=memo,
+    )
+    if not 0 < transfer.amount <= left:
+        error = ConflictError("More was asked back than is left of this transfer" if left else "It is all refunded")
+        return append_refusal(work, command, error, _draft(transfer, legs=transfer.legs[:1], refused=True))
+    outcome = append_transfer(work, command, transfer)
+    if outcome.posted:
+        record_transfer(work, original_id, refunded=refunded + transfer.amount)
+    return outcome
+
+
+def refund_reads(command: Command, original: Entry) -> list[Read]:
+    """What `append_refund` must have read; entries never change, so one read earlier will do."""
+    accounts = [leg["account_id"] for leg in original["legs"][:2]]
+    return [*reads(command, accounts=accounts, entries=[original["_id"]]), record_read(original["_id"])]
+
+
+def append_settlement(work: Work, command: Command, pending_id: str) -> Outcome:
+    """Move what was reserved. Raises TransferRefusedError with HOLD_RESOLVED where it is settled or released already.
+
+    Needs `resolution_reads`.
+    """
+    pending = _pending(work, pending_id)
+    legs = tuple((leg["account_id"], leg["delta"]) for leg in pending["legs"])
+    entry = append(work, command, _resolution(pending, EntryKind(pending["kind"]), Effect.SETTLE, legs))
+    record_transfer(work, pending_id, state=TransferState.POSTED.value, **_resolved(entry))
+    return Outcome(entry)
+
+
+def append_release(work: Work, command: Command, pending_id: str, error: ExpectedError) -> Outcome:
+    """Give back what was reserved, because of `error`. Raises TransferRefusedError with HOLD_RESOLVED.
+
+    Needs `resolution_reads`.
+    """
+    pending = _pending(work, pending_id)
+    legs = tuple((leg["account_id"], -leg["delta"]) for leg in pending["legs"])
+    entry = append(work, command, _resolution(pending, EntryKind.VOID, Effect.RELEASE, legs))
+    why = {"code": error.code, "message": error.message}
+    record_transfer(work, pending_id, state=TransferState.VOIDED.value, **_resolved(entry), **why)
+    return Outcome(entry)
+
+
+def resolution_reads(command: Command, pending: Entry) -> list[Read]:
+    """What `append_settlement` and `append_release` must have read."""
+    accounts = [leg["account_id"] for leg in pending["legs"]]
+    return [*reads(command, accounts=accounts, entries=[pending["_id"]]), record_read(pending["_id"])]
+
+
+def record_read(entry_id: str) -> Read:
+    """The record of the transfer that this entry began."""
+    return by_id(TRANSFERS, sibling_id(entry_id, "trf"))
+
+
+def record_transfer(work: Work, entry_id: str, **changes: Any) -> None:
+    """Note what became of the transfer that this entry began; needs `record_read`."""
+    id = sibling_id(entry_id, "trf")
+    if work.get(TRANSFERS, id) is None:
+        work.insert(TRANSFERS, {"_id": id, **changes})
+    else:
+        work.update(TRANSFERS, id, **changes)
+
+
+async def show_transfer(database: Database, transfer_id: str, conversation_id: str) -> None:
+    """Note that the transfer is shown in a conversation: its members may see it. Doing so twice is once."""
+    update = {"$addToSet": {"conversation_ids": conversation_id}}
+    await database.update_one(TRANSFERS, {"_id": transfer_id}, update, upsert=True)
+
+
+def _draft(
+    transfer: Transfer,
+    *,
+    legs: tuple[tuple[str, int], ...],
+    state: EntryState = EntryState.POSTED,
+    effect: Effect = Effect.NOTHING,
+    refused: bool = False,
+) -> Draft:
+    # What a person tried in vain is nobody else's business, except for an order or a request that waits for its money.
+    awaited = transfer.order_id is not None or transfer.payment_request_id is not None
+    event_type: str | None = transfer.event_type
+    if refused:
+        event_type = "payment.refused" if awaited else None
+    elif state is EntryState.PENDING:
+        event_type = "payment.held"
+    return Draft(
+        transfer.kind,
+        state,
+        effect,
+        legs,
+        currency=transfer.currency,
+        amount=transfer.amount,
+        event_type=event_type,
+        sender_id=transfer.sender_id,
+        recipient_id=transfer.recipient_id,
+        merchants=transfer.merchants if event_type else (),
+        order_id=transfer.order_id,
+        payment_request_id=transfer.payment_request_id,
+        reverses=transfer.reverses,
+        expires_at=transfer.expires_at,
+        memo_digest=transfer.memo.digest if transfer.memo and not refused else None,
+    )
+
+
+def _refused(work: Work, transfer: Transfer) -> ExpectedError | None:
+    source = work.get(ACCOUNTS, transfer.source.account_id)
+    if source is None and transfer.source.kind is AccountKind.WALLET:
+        raise NotFoundError("There is no such wallet")
+    accounts = [
+        work.get(ACCOUNTS, party.account_id)
+        or new_account(party.account_id, party.kind, transfer.currency, work.now, party.owner_id)
+        for party in transfer.parties
+    ]
+    if any(account["currency"] != transfer.currency for account in accounts):
+        raise TransferRefusedError(f"The wallet is not in {transfer.currency}", code="CURRENCY_MISMATCH")
+    payer, payee = accounts[0], accounts[1]
+    if payer["status"] != WalletStatus.OPEN:
+        return TransferRefusedError("This wallet is frozen or closed: it cannot pay", code="ACCOUNT_FROZEN")
+    if payee["status"] != WalletStatus.OPEN:
+        return TransferRefusedError("The wallet to be paid is frozen or closed", code="ACCOUNT_FROZEN")
+    needed = transfer.amount + transfer.fee_amount
+    if not may_overdraw(payer) and available(payer) < needed:
+        text = "There is not enough money in this wallet"
+        return InsufficientFundsError(text, available=money(available(payer), transfer.currency))
+    most = max(payee["posted"] + payee["pending_in"] + transfer.amount, needed + payer["pending_out"] - payer["posted"])
+    if most > MAX_MINOR_UNITS:
+        limit = money(MAX_MINOR_UNITS, transfer.currency)
+        return LimitExceededError("A balance cannot grow that large", limit=limit, window="balance")
+    return None
+
+
+def _first_record(transfer: Transfer, state: EntryState) -> Document:
+    record: Document = {}
+    if transfer.memo:
+        record |= {"memo": transfer.memo.text, "memo_salt": transfer.memo.salt}
+    if transfer.conversation_id:
+        record["conversation_ids"] = [transfer.conversation_id]
+    if state is EntryState.PENDING:
+        record["state"] = TransferState.PENDING.value
+    return record
+
+
+def _party(work: Work, account_id: str) -> Party:
+    account = work.get(ACCOUNTS, account_id)
+    if account is None:
+        raise NotFoundError("There is no such wallet")
+    return Party(account_id, AccountKind(account["kind"]), account["owner_id"])
+
+
+def _pending(work: Work, pending_id: str) -> Entry:
+    pending = cast("Entry | None", work.get(ENTRIES, pending_id))
+    record = work.get(TRANSFERS, sibling_id(pending_id, "trf"))
+    if pending is None or pending["state"] != EntryState.PENDING or record is None:
+        raise NotFoundError("Nothing is reserved under this id")
+    if record.get("state") != TransferState.PENDING:
+        raise TransferRefusedError("It is settled or released already", code="HOLD_RESOLVED")
+    return pending
+
+
+def _resolved(entry: Entry) -> dict[str, Any]:
+    return {"resolved_by": entry["_id"], "resolved_seq": entry["seq"]}
+
+
+def _resolution(pending: Entry, kind: EntryKind, effect: Effect, legs: tuple[tuple[str, int], ...]) -> Draft:
+    released = effect is Effect.RELEASE
+    return Draft(
+        kind,
+        EntryState.POSTED,
+        effect,
+        legs,
+        currency=pending["currency"],
+        amount=pending["amount"],
+        event_type="payment.voided" if released else "payment.captured",
+        sender_id=pending["sender_id"],
+        recipient_id=pending["recipient_id"],
+        merchants=tuple(pending["merchants"]),
+        order_id=pending["order_id"],
+        payment_request_id=pending["payment_request_id"],
+        pending_id=pending["_id"],
+        final=True,
+        memo_digest=pending["memo_digest"],
+    )
