@@ -224,6 +224,16 @@ def test_docs_explorer_and_history_stand_ready(open_window: OpenWindow) -> None:
     expect(window.page.get_by_role("region", name="History").get_by_text("Timeline").first).to_be_visible()
 
 
+def test_documents_are_tidied_without_complaint(open_window: OpenWindow) -> None:
+    window = open_window("alice")
+    window.type_query(WHO)
+
+    window.page.get_by_role("button", name="Prettify query").click()
+
+    tidied = "{\n  viewer {\n    user {\n      handle\n    }\n  }\n}\n"
+    window.wait_until(lambda: window.document() == tidied, showing=window.document)
+
+
 def test_tabs_are_kept_over_a_reload(open_window: OpenWindow) -> None:
     window = open_window("bob")
     window.show_tab("Pay")
@@ -232,5 +242,5 @@ def test_tabs_are_kept_over_a_reload(open_window: OpenWindow) -> None:
 
     window.page.reload()
 
-    window.wait_until(lambda: "Kept over a reload" in window._model("variables.json"))
+    window.wait_until(lambda: "Kept over a reload" in window.variables())
     expect(window.page.get_by_role("combobox", name="Acting as")).to_have_value("bob")

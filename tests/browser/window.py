@@ -37,7 +37,7 @@ class Window:
         self.page.goto(f"{self._address}/graphql#as={person}")
         expect(self.page.get_by_label("Acting as", exact=True).last).to_be_visible()
         expect(self.page.get_by_role("tab", name="Timeline")).to_be_visible()
-        self.wait_until(lambda: "query Timeline" in self._model("operation.graphql"))
+        self.wait_until(lambda: "query Timeline" in self.document())
         return self
 
     def close(self) -> None:
@@ -66,19 +66,27 @@ class Window:
         self.page.keyboard.press("Control+A")
         self.page.keyboard.press("Delete")
         self.page.keyboard.type(text)
-        self.wait_until(lambda: self._model("operation.graphql") == text)
+        self.wait_until(lambda: self.document() == text)
         expect(self._play()).not_to_have_attribute("aria-haspopup", "menu")
+
+    def document(self) -> str:
+        """Return the text of the operation editor."""
+        return self._model("operation.graphql")
+
+    def variables(self) -> str:
+        """Return the text of the variables editor."""
+        return self._model("variables.json")
 
     def set_variables(self, **changes: object) -> None:
         """Change some of the tab's variables, keeping the others."""
-        variables = {**json.loads(self._model("variables.json") or "{}"), **changes}
+        variables = {**json.loads(self.variables() or "{}"), **changes}
         self.page.locator(".graphiql-editor-tool .monaco-editor").first.click()
         self.page.keyboard.press("Control+A")
         self.page.keyboard.insert_text(json.dumps(variables))
         # The editor closes brackets and quotes by itself, also after a whole text.
         self.page.keyboard.press("Control+Shift+End")
         self.page.keyboard.press("Delete")
-        self.wait_until(lambda: json.loads(self._model("variables.json") or "{}") == variables)
+        self.wait_until(lambda: json.loads(self.variables() or "{}") == variables)
 
     def start(self, operation: str | None = None) -> None:
         """Press play, and choose the operation where the document has several."""

@@ -108,6 +108,11 @@ const page = await build({
   jsx: "automatic",
   publicPath: PUBLIC_PATH,
   loader: { ".graphql": "text", ".svg": "copy" },
+  // The old names lead to CommonJS files, whose parsers prettier does not find once they are bundled.
+  alias: {
+    "prettier/parser-babel": "prettier/plugins/babel",
+    "prettier/parser-graphql": "prettier/plugins/graphql",
+  },
   plugins: [withoutSecondMonacoStyles],
   define: { ...shared.define, WORKER_URLS: JSON.stringify(workers) },
 });

@@ -11,13 +11,13 @@ const written = (variables: object): string => JSON.stringify(variables, null, 2
 const price = demo?.listingPrice ?? { amount: "10.00", currency: "EUR" };
 
 export const tabs = [
-  { query: timeline, variables: written({ handle: "carol", text: "Good morning, #agora" }) },
+  { query: timeline, variables: written({ handle: demo ? "carol" : "", text: "Good morning, #agora" }) },
   { query: chat, variables: written({ conversationId: demo?.conversationId ?? "", text: "Hello from GraphiQL" }) },
   {
     query: pay,
     variables: written({
       idempotencyKey: "auto",
-      to: "bob",
+      to: demo ? "bob" : "",
       amount: { amount: "1.00", currency: price.currency },
       memo: "Coffee",
       ...(demo ? { conversationId: demo.conversationId } : {}),
@@ -25,7 +25,11 @@ export const tabs = [
   },
   {
     query: shop,
-    variables: written({ idempotencyKey: "auto", listingId: demo?.listingId ?? "", expectedUnitPrice: price, orderId: "" }),
+    variables: written({
+      idempotencyKey: "auto",
+      orderId: "",
+      lines: [{ listingId: demo?.listingId ?? "", quantity: 1, expectedUnitPrice: price }],
+    }),
   },
   { query: partner, variables: "{}" },
 ];

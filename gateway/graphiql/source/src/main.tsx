@@ -6,7 +6,7 @@ import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { GraphiQL } from "graphiql";
 import "graphiql/style.css";
 import "@graphiql/plugin-explorer/style.css";
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 import { createRoot } from "react-dom/client";
 import { boot } from "./boot";
 import { tabs } from "./documents";
@@ -28,9 +28,12 @@ const ReadSchemaWhenAllowed = () => {
   const { token } = useStore(identity);
   const schema = useGraphiQL((state) => state.schema);
   const { introspect } = useGraphiQLActions();
+  const asked = useRef(token);
   useEffect(() => {
-    if (token && !schema) void introspect();
-  }, [token]);
+    if (token === asked.current) return;
+    asked.current = token;
+    if (!schema) void introspect();
+  }, [token, schema, introspect]);
   return null;
 };
 
