@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
+from datetime import datetime, timedelta
 from typing import Final
 
 from ulid import ULID
@@ -11,6 +13,8 @@ from ulid import ULID
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ID: Final = re.compile(r"[a-z]{2,6}_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 MAX_ID_LENGTH: Final = 40
+RANDOM_BITS: Final = 80
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # documents hold naive UTC
 
 
 def new_id(prefix: str) -> str:
@@ -18,13 +22,23 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{ULID()}"
 
 
+def id_at(prefix: str, time: datetime, random_bits: int | None = None) -> str:
+    """A new id that carries this naive UTC time, to the millisecond; its other 80 bits are `random_bits` if given."""
+    chance = secrets.randbits(RANDOM_BITS) if random_bits is None else random_bits
+    milliseconds = (time - _EPOCH) // timedelta(milliseconds=1)
+    return f"{prefix}_{_digits((milliseconds << RANDOM_BITS) | chance)}"
+
+
 def derived_id(prefix: str, *parts: str) -> str:
     """The id that the same parts always give: for documents that must exist at most once, whoever makes them."""
     number = int.from_bytes(hashlib.sha256("\x1f".join(parts).encode()).digest()[:16], "big")
-    digits = [_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5)]
-    return f"{prefix}_{''.join(digits)}"
+    return f"{prefix}_{_digits(number)}"
 
 
 def is_id(prefix: str, text: str) -> bool:
     """Whether `text` has the form of an id with this prefix; says nothing of whether it exists."""
     return len(text) <= MAX_ID_LENGTH and text.startswith(prefix + "_") and _ID.match(text) is not None
+
+
+def _digits(number: int) -> str:
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))

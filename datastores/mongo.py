@@ -182,7 +182,13 @@ class Database:
 
         async def read() -> list[Document]:
             cursor = self._raw[collection].find(
-                filter, projection, limit=limit, sort=sort, hint=hint, session=session and session.raw
+                filter,
+                projection,
+                limit=limit,
+                batch_size=limit,  # the server's default of 101 would cost a second command
+                sort=sort,
+                hint=hint,
+                session=session and session.raw,
             )
             return cast(list[Document], await cursor.to_list(limit))
 
@@ -211,7 +217,7 @@ class Database:
         """What the pipeline gives, at most `limit` documents."""
 
         async def read() -> list[Document]:
-            cursor = self._raw[collection].aggregate(list(pipeline))
+            cursor = self._raw[collection].aggregate(list(pipeline), batchSize=limit)
             if self.driver == "pymongo":
                 cursor = await cursor
             return cast(list[Document], await cursor.to_list(limit))

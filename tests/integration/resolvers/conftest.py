@@ -1,0 +1,28 @@
+"""Contexts of people, as use cases get them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from datastores.commit import CommitLoops
+from datastores.mongo import Database
+from gateway.live.hub import Hub
+from resolvers.context import ANONYMOUS, Context, Viewer
+
+Ask = Callable[[str | None], Context]
+
+
+@pytest.fixture
+async def ask(database: Database) -> AsyncIterator[Ask]:
+    """A context of the person with this id, or of nobody; all share the commit loops of one process."""
+    commits = CommitLoops(database)
+    hub = Hub(database, {})
+
+    def context(user_id: str | None) -> Context:
+        viewer = ANONYMOUS if user_id is None else Viewer("person", user_id)
+        return Context(database, commits, hub, viewer)
+
+    yield context
+    await commits.drain()
