@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 STATIC = Path(__file__).parent / "static"
 STATIC_PATH = "/graphiql/static/"
@@ -124,6 +126,16 @@ def page(boot: GraphiQLBoot, host: str = "") -> Response:
             "Cross-Origin-Opener-Policy": "same-origin",
         },
     )
+
+
+def page_app(boot: Callable[[], Awaitable[GraphiQLBoot]]) -> ASGIApp:
+    """Return the ASGI application that answers a browser with the page; `boot` is asked anew for each."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        response = page(await boot(), Headers(scope=scope).get("host", ""))
+        await response(scope, receive, send)
+
+    return answer
 
 
 def routes() -> list[BaseRoute]:

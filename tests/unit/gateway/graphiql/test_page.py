@@ -22,6 +22,7 @@ from gateway.graphiql.page import (
     content_security_policy,
     manifest,
     page,
+    page_app,
     routes,
 )
 
@@ -120,6 +121,20 @@ def test_script_is_told_people_and_demo() -> None:
 
 def test_production_page_names_nobody() -> None:
     assert told(GraphiQLBoot()) == {"endpoint": "/graphql", "people": [], "demo": None}
+
+
+async def test_application_tells_the_page_anew_each_time() -> None:
+    tokens = iter(["first", "second"])
+
+    async def boot() -> GraphiQLBoot:
+        return GraphiQLBoot(people=(GraphiQLPerson("alice", "Alice", next(tokens)),))
+
+    transport = httpx.ASGITransport(app=page_app(boot))
+    async with httpx.AsyncClient(transport=transport, base_url="http://agora.test:8000") as client:
+        answers = [await client.get("/graphql"), await client.get("/graphql")]
+
+    assert ["first" in answers[0].text, "second" in answers[1].text] == [True, True]
+    assert "ws://agora.test:8000 " in answers[0].headers["content-security-policy"]
 
 
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "]]>&\u2028\u2029\"'\\"])
