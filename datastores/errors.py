@@ -116,6 +116,12 @@ class SlowConsumerError(ExpectedError):
     code = "SLOW_CONSUMER"
 
 
+class GoingAwayError(ExpectedError):
+    """The process stops: whoever listens should connect again with its last cursor (1012 on a WebSocket)."""
+
+    code = "INTERNAL"
+
+
 class UnavailableError(ExpectedError):
     """The database cannot be reached now; nothing was written."""
 

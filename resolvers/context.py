@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -39,21 +39,53 @@ class Viewer:
 ANONYMOUS = Viewer()
 
 
-class Feed(Protocol):
-    """Rows of one or more topics, in order, from the moment it was opened; a bounded queue.
+class MissedRowsError(Exception):
+    """A feed left rows out: read the log from the last row that was taken.
 
-    Iterating ends with SlowConsumerError when the reader fell too far behind, and with StreamGapError when rows may
-    have been missed.
+    `overflowed_at` (of `time.monotonic`) says since when its queue was full; None where the hub itself missed them.
     """
 
-    def __aiter__(self) -> AsyncIterator[Document]: ...
+    def __init__(self, overflowed_at: float | None = None) -> None:
+        super().__init__(overflowed_at)
+        self.overflowed_at = overflowed_at
+
+
+class Feed(Protocol):
+    """Rows of one or more topics, in order, from the moment it was opened; a bounded queue for one reader."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the process stops: what is queued can still be taken."""
+        ...
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to take now, not even the news that rows were left out."""
+        ...
+
+    async def take(self) -> Document:
+        """The next row, which is shared with other readers: never change it.
+
+        Raises MissedRowsError where rows were left out, after which the feed goes on from that moment, and
+        GoingAwayError when the process stops.
+        """
+        ...
+
+
+Coalesce = Callable[[Document], Hashable]
 
 
 class Hub(Protocol):
     """Live rows of the logs, by topic; see `gateway/live/hub.py`."""
 
-    def open(self, collection: str, topics: Sequence[str]) -> AbstractAsyncContextManager[Feed]:
-        """A feed of rows that are inserted into the log `collection` from now on, whose topic is one of `topics`."""
+    def open(
+        self, collection: str, topics: Sequence[str], *, coalesce: Coalesce | None = None
+    ) -> AbstractAsyncContextManager[Feed]:
+        """A feed of rows that are inserted into the log `collection` from now on, whose topic is one of `topics`.
+
+        Where its queue is full, rows are left out; with `coalesce` only the newest row of each key is kept first.
+        Raises UnavailableError where the database cannot be watched now, and GoingAwayError when the process stops.
+        """
         ...
 
 
