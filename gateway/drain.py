@@ -1,0 +1,56 @@
+"""Whether the process is stopping, and what is still under way in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Drain:
+    """Counts requests and sockets under way; once started, nothing new is let in."""
+
+    def __init__(self) -> None:
+        self._is_draining = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._under_way = 0
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the process is stopping."""
+        return self._is_draining.is_set()
+
+    @property
+    def under_way(self) -> int:
+        """How many requests and sockets have not ended."""
+        return self._under_way
+
+    def start(self) -> None:
+        """Let nothing new in from now on; what is under way goes on, and sockets are to close themselves."""
+        self._is_draining.set()
+
+    async def started(self) -> None:
+        """Return when the process begins to stop: what a socket waits for beside its messages."""
+        await self._is_draining.wait()
+
+    async def idle(self, timeout_s: float) -> bool:
+        """Whether all that was under way has ended, at the latest after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._is_idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Counts one request or socket while the block runs."""
+        self._under_way += 1
+        self._is_idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._is_idle.set()

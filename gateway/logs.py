@@ -1,0 +1,189 @@
+"""How logs are written: one line a record, with the request's id, and without secrets or what people asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, TextIO
+
+import orjson
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+from datastores.ids import new_id
+from gateway.settings import LogFormat, LogLevel
+
+MAX_TEXT_LENGTH: Final = 2_000
+MAX_FRAMES: Final = 30
+MAX_CAUSES: Final = 5
+REMOVED: Final = "[removed]"
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+# Fields that would carry a credential or what somebody asked for: nobody should log them, and one day somebody will.
+_PRIVATE_FIELDS: Final = frozenset(
+    {
+        "authorization",
+        "body",
+        "cookie",
+        "document",
+        "password",
+        "payload",
+        "query",
+        "secret",
+        "token",
+        "uri",
+        "variables",
+    }
+)
+_CREDENTIALS: Final = re.compile(
+    r"""(?ix)
+    agora_pk_[0-9a-z_]+                                # a partner's key
+    | \beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?                 # a JSON Web Token
+    | \bbearer\s+[^\s"']+
+    | (?<=://)[^/\s@]*:[^/\s]*@                        # a name and password within an address
+    """
+)
+# Libraries that quote commands, documents or addresses with their queries, at the level where they begin to.
+_QUIET: Final[Mapping[str, int]] = {
+    "httpcore": logging.WARNING,
+    "httpx": logging.WARNING,
+    "motor": logging.WARNING,
+    "pymongo": logging.WARNING,
+    "strawberry": logging.CRITICAL,
+    "uvicorn.access": logging.CRITICAL,
+    "websockets": logging.WARNING,
+}
+
+
+def configure_logs(level: LogLevel, format: LogFormat, stream: TextIO | None = None) -> None:
+    """Send every record of the process to `stream` (standard error by default), uvicorn's and other libraries' too.
+
+    The texts of exceptions may quote what people sent, so JSON holds them at the level `debug` alone.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        _lines_of_exceptions if format is LogFormat.CONSOLE else _exceptions(with_texts=level is LogLevel.DEBUG),
+        remove_secrets,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = _Handler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(format)],
+        )
+    )
+    handler.addFilter(_without_addresses_of_sockets)
+    _take_over(handler, threshold)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours, to be told from those that a test runner or an embedding program has put there."""
+
+
+def request_id(given: str | None) -> str:
+    """The id that a client or proxy gave, if it is 8 to 64 of `A-Z a-z 0-9 . _ -`; else a new one."""
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else new_id("req")
+
+
+def remove_secrets(logger: WrappedLogger | None, method: str, event: EventDict) -> EventDict:
+    """The record without credentials, with texts of at most 2,000 characters; a processor of structlog."""
+    for name, value in event.items():
+        event[name] = REMOVED if name.lower() in _PRIVATE_FIELDS else _cleaned(value)
+    return event
+
+
+def _cleaned(value: object) -> object:
+    if isinstance(value, str):
+        return _CREDENTIALS.sub(REMOVED, value[:MAX_TEXT_LENGTH])
+    if isinstance(value, Mapping):
+        return {name: REMOVED if str(name).lower() in _PRIVATE_FIELDS else _cleaned(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(part) for part in value]
+    return value
+
+
+def _exceptions(*, with_texts: bool) -> Processor:
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        error = _error(event.pop("exc_info", None))
+        if error is not None:
+            event["error"] = _described(error, with_texts=with_texts)
+        return event
+
+    return render
+
+
+def _lines_of_exceptions(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    error = _error(event.pop("exc_info", None))
+    if error is not None:
+        event["exception"] = "".join(traceback.format_exception(error, limit=-MAX_FRAMES)).rstrip()
+    return event
+
+
+def _error(exc_info: object) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple) and len(exc_info) == 3 and isinstance(exc_info[1], BaseException):
+        return exc_info[1]
+    return sys.exc_info()[1] if exc_info else None
+
+
+def _described(error: BaseException, *, with_texts: bool) -> list[dict[str, object]]:
+    causes: list[dict[str, object]] = []
+    cause: BaseException | None = error
+    while cause is not None and len(causes) < MAX_CAUSES:
+        described: dict[str, object] = {"type": type(cause).__qualname__, "frames": _frames(cause.__traceback__)}
+        causes.append(described | ({"text": str(cause)} if with_texts else {}))
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return causes
+
+
+def _frames(trace: TracebackType | None) -> list[str]:
+    frames = traceback.extract_tb(trace)[-MAX_FRAMES:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+def _renderer(format: LogFormat) -> Processor:
+    if format is LogFormat.JSON:
+        return structlog.processors.JSONRenderer(serializer=_json)
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+
+
+def _json(record: Any, **options: Any) -> str:
+    try:
+        return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # Half a character or a number beyond 64 bits: the standard library writes both.
+        return json.dumps(record, default=str)
+
+
+def _without_addresses_of_sockets(record: logging.LogRecord) -> bool:
+    # Uvicorn writes the address of a socket with its query; the line of our own has the path alone.
+    return not (record.name == "uvicorn.error" and '"WebSocket ' in str(record.msg))
+
+
+def _take_over(handler: _Handler, threshold: int) -> None:
+    root = logging.getLogger()
+    root.handlers = [other for other in root.handlers if not isinstance(other, _Handler)]
+    root.addHandler(handler)
+    root.setLevel(threshold)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(max(least, threshold))

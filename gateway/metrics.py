@@ -1,0 +1,188 @@
+"""What is counted, under which names, and why no client can make the counts grow without bound."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from threading import Lock
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+MAX_OPERATION_NAMES: Final = 100
+MAX_WORDS: Final = 64
+MAX_COMMANDS: Final = 200
+OTHER: Final = "other"
+ANONYMOUS: Final = "anonymous"
+HTTP_METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_DURATIONS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_COMMAND_DURATIONS_S: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+_BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_WORD: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+class BoundedNames:
+    """At most so many different label values: those known beforehand, and the first others; the rest are `other`."""
+
+    def __init__(self, most: int, known: Collection[str] = ()) -> None:
+        self._known = frozenset(known)
+        self._most = most
+        self._seen: set[str] = set()
+        self._lock = Lock()
+
+    def label(self, name: str) -> str:
+        """`name` itself, or `other`. May be called from any thread."""
+        if name in self._known or name in self._seen:
+            return name
+        if _WORD.fullmatch(name) is None:
+            return OTHER
+        with self._lock:
+            if name not in self._seen and len(self._seen) >= self._most:
+                return OTHER
+            self._seen.add(name)
+        return name
+
+
+class Metrics:
+    """The counts of one process, in a registry of their own.
+
+    `known_operations` are the names of the persisted documents: they keep their labels whatever else is sent. Of all
+    other operation names the first 100 are told apart.
+    """
+
+    def __init__(self, known_operations: Collection[str] = ()) -> None:
+        self.registry = CollectorRegistry()
+        self._operation_names = BoundedNames(MAX_OPERATION_NAMES, known_operations)
+        self._words = BoundedNames(MAX_WORDS)
+        self._outcomes = BoundedNames(MAX_WORDS)
+        self._commands = BoundedNames(MAX_COMMANDS)
+        self._loops = BoundedNames(MAX_WORDS)
+        self._make_requests()
+        self._make_live()
+        self._make_database()
+        ProcessCollector(registry=self.registry)
+
+    def http_request(self, method: str, status: int, duration_s: float) -> None:
+        """An HTTP request was answered with `status`, 499 where the client went away."""
+        self._http_requests.labels(method if method in HTTP_METHODS else OTHER, str(status)).inc()
+        self._http_duration.observe(duration_s)
+
+    def operation(self, kind: str | None, name: str | None, transport: str, outcome: str, duration_s: float) -> None:
+        """An operation is over: `kind` query, mutation, subscription, or None where it was refused before it was known.
+
+        `outcome` is `ok`, `cancelled`, or the code of the first error.
+        """
+        operation = ANONYMOUS if name is None else self._operation_names.label(name)
+        kind = kind or "unknown"
+        self._operations.labels(operation, kind, transport, self._outcomes.label(outcome)).inc()
+        if kind != "subscription":
+            self._operation_duration.labels(operation, kind).observe(duration_s)
+
+    def socket_opened(self, transport: str) -> None:
+        """A WebSocket or an event stream was opened."""
+        self._sockets.labels(self._words.label(transport)).inc()
+
+    def socket_closed(self, transport: str) -> None:
+        """It was closed."""
+        self._sockets.labels(self._words.label(transport)).dec()
+
+    def subscription_started(self, transport: str) -> None:
+        """A subscription began on a socket."""
+        self._subscriptions.labels(self._words.label(transport)).inc()
+
+    def subscription_ended(self, transport: str) -> None:
+        """It ended."""
+        self._subscriptions.labels(self._words.label(transport)).dec()
+
+    def events(self, stream: str, count: int = 1) -> None:
+        """So many events of a stream (the log's collection) were handed to subscribers."""
+        self._events.labels(self._words.label(stream)).inc(count)
+
+    def slow_consumer(self, stream: str) -> None:
+        """A subscriber was too slow and its stream was ended."""
+        self._slow_consumers.labels(self._words.label(stream)).inc()
+
+    def execution(self, executor: str) -> None:
+        """An operation ran as a compiled `plan` or through the `interpreter`."""
+        self._executions.labels(self._words.label(executor)).inc()
+
+    def fallback(self, reason: str) -> None:
+        """An operation could not be compiled, and why."""
+        self._fallbacks.labels(self._words.label(reason)).inc()
+
+    def authentication(self, kind: str, outcome: str) -> None:
+        """A credential of that kind was `accepted`, `refused`, or its issuer `unavailable`."""
+        self._authentications.labels(self._words.label(kind), self._words.label(outcome)).inc()
+
+    def command(self, command: str, collection: str, duration_s: float, succeeded: bool) -> None:
+        """MongoDB answered a command; called from the driver's threads."""
+        label = self._commands.label(f"{command}:{collection}")
+        command, _, collection = label.partition(":") if label != OTHER else (OTHER, "", OTHER)
+        self._command_duration.labels(command, collection).observe(duration_s)
+        if not succeeded:
+            self._command_failures.labels(command, collection).inc()
+
+    def batch(self, loop: str, acts: int, attempts: int, duration_s: float) -> None:
+        """A commit loop wrote so many acts in one transaction, at the attempt counted from 1."""
+        label = self._loops.label(loop)
+        self._batch_size.labels(label).observe(acts)
+        self._batch_duration.labels(label).observe(duration_s)
+        self._batch_retries.labels(label).inc(attempts - 1)
+
+    def route(self) -> Route:
+        """`GET /metrics`, in the text format of Prometheus or OpenMetrics as the caller accepts it."""
+        return Route("/metrics", self._answer, methods=["GET"])
+
+    async def _answer(self, request: Request) -> Response:
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        # Some thousand lines take milliseconds, which the loop has better use for.
+        return Response(await run_in_threadpool(encode, self.registry), headers={"Content-Type": media_type})
+
+    def _make_requests(self) -> None:
+        self._http_requests = self._counter("http_requests", "HTTP requests", ("method", "status"))
+        self._http_duration = self._histogram("http_request_duration_seconds", "Time to the end of an answer", ())
+        self._operations = self._counter(
+            "operations", "GraphQL operations by name and outcome", ("operation", "kind", "transport", "outcome")
+        )
+        self._operation_duration = self._histogram(
+            "operation_duration_seconds", "Time of queries and mutations", ("operation", "kind")
+        )
+        self._executions = self._counter("executions", "Operations by what executed them", ("executor",))
+        self._fallbacks = self._counter("execution_fallbacks", "Operations that were not compiled", ("reason",))
+        self._authentications = self._counter("authentications", "Credentials by outcome", ("kind", "outcome"))
+
+    def _make_live(self) -> None:
+        self._sockets = self._gauge("open_sockets", "WebSockets and event streams that are open", ("transport",))
+        self._subscriptions = self._gauge("subscriptions", "Subscriptions that are running", ("transport",))
+        self._events = self._counter("events", "Events handed to subscribers", ("stream",))
+        self._slow_consumers = self._counter("slow_consumers", "Streams ended for slowness", ("stream",))
+
+    def _make_database(self) -> None:
+        self._command_duration = self._histogram(
+            "mongodb_command_duration_seconds",
+            "Time of a command, on the driver's clock",
+            ("command", "collection"),
+            _COMMAND_DURATIONS_S,
+        )
+        self._command_failures = self._counter(
+            "mongodb_command_failures", "Commands that failed", ("command", "collection")
+        )
+        self._batch_size = self._histogram("commit_batch_acts", "Acts in one transaction", ("loop",), _BATCH_SIZES)
+        self._batch_duration = self._histogram("commit_batch_duration_seconds", "Time of a transaction", ("loop",))
+        self._batch_retries = self._counter("commit_batch_retries", "Transactions tried again", ("loop",))
+
+    def _counter(self, name: str, text: str, labels: Iterable[str]) -> Counter:
+        return Counter(f"agora_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: Iterable[str]) -> Gauge:
+        return Gauge(f"agora_{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, labels: Iterable[str], buckets: tuple[float, ...] = _DURATIONS_S
+    ) -> Histogram:
+        return Histogram(f"agora_{name}", text, labels, registry=self.registry, buckets=buckets)

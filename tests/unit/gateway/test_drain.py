@@ -1,0 +1,30 @@
+"""A process that stops waits for what is under way, and only so long."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.drain import Drain
+
+
+async def test_idle_when_the_last_request_has_ended() -> None:
+    drain = Drain()
+    assert await drain.idle(0)
+
+    with drain.one(), drain.one():
+        assert drain.under_way == 2
+        assert not await drain.idle(0.01)
+
+    assert await drain.idle(0)
+
+
+async def test_whoever_waits_is_told_that_it_begins() -> None:
+    drain = Drain()
+    waiting = asyncio.create_task(drain.started())
+    await asyncio.sleep(0)
+    assert not drain.is_draining
+
+    drain.start()
+    await asyncio.wait_for(waiting, 1)
+
+    assert drain.is_draining
