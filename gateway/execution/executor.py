@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from graphql import ExecutionResult, GraphQLError
 from graphql.execution.execute import subscribe
 
-from datastores.errors import ExpectedError
+from datastores.errors import ExpectedError, GoingAwayError
 from resolvers.context import Context
 from schema.composition import Composed
 from schema.composition.strawberry_hooks import OperationExecutor
@@ -54,7 +54,8 @@ class GraphExecutor:
     async def stream(self, prepared: PreparedOperation, context: Context) -> AsyncGenerator[Result, None]:
         """The answers to a subscription, one an event; or the one answer to a query or a mutation.
 
-        A stream that ends because of an error ends with an answer that has `errors` alone.
+        A stream that ends because of an error ends with an answer that has `errors` alone; one that ends because the
+        process stops raises GoingAwayError.
         """
         if prepared.kind != "subscription":
             yield await self.execute(prepared, context)
@@ -68,6 +69,8 @@ class GraphExecutor:
                 return
             async for result in source:
                 yield self._answer(result, context, prepared)
+        except GoingAwayError:
+            raise
         except Exception as error:
             located = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
             yield self._answer(ExecutionResult(None, [located]), context, prepared, failed=True)

@@ -1,0 +1,226 @@
+"""GraphQL over HTTP: POST, GET, persisted documents, and which status says what.
+
+Follows the GraphQL over HTTP specification of September 2026, `294 Partial Success` included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.disconnects import ClientGone, while_connected
+from gateway.execution.requests import PreparedOperation, RequestError, Result
+from gateway.identity.errors import IdentityUnavailable, Unauthenticated
+from gateway.identity.identities import Anonymous, Identity
+from gateway.logs import request_id
+from gateway.negotiation import Accept, MediaType
+from gateway.operations import STATUSES, Asked, Operations, outcome_of
+from gateway.parameters import Parameters, from_body, from_query_string
+from gateway.refusals import Refusal
+from gateway.sse import EventStreams
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+PARTIAL_SUCCESS: Final = 294
+ANONYMOUS_MAX_AGE_S: Final = 5
+METHODS: Final = "GET, POST"
+
+Authenticate = Callable[[str | None], Awaitable[Identity]]
+
+
+class GraphQLOverHTTP:
+    """The HTTP half of the endpoint, an ASGI application.
+
+    `authenticate` takes the `Authorization` header. `page` answers a browser's GET; without it there is no page.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        streams: EventStreams,
+        authenticate: Authenticate,
+        *,
+        page: ASGIApp | None = None,
+    ) -> None:
+        self._operations = operations
+        self._streams = streams
+        self._authenticate = authenticate
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accept = Accept.parse(header(scope, b"accept"))
+        if self._page is not None and scope["method"] == "GET" and accept.prefers_page:
+            await self._page(scope, receive, send)
+            return
+        media_type = accept.json or MediaType.JSON
+        try:
+            await self._answer(scope, receive, send, accept)
+        except ClientGone:
+            return
+        except RequestError as error:
+            await _send(send, media_type, _status(error, media_type), error.result, headers=_headers(error))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, accept: Accept) -> None:
+        method = scope["method"]
+        if method not in {"GET", "POST"}:
+            raise Refusal(405, f"{method} is not allowed: use POST, or GET for queries", headers={"Allow": METHODS})
+        if accept.json is None and not accept.streams:
+            raise Refusal(406, f"Accept one of {', '.join(MediaType)}")
+        if method == "POST":
+            _check_content(scope)
+        asked = await self._asked(scope)
+        if method == "GET":
+            parameters = from_query_string(scope["query_string"])
+        else:
+            parameters = from_body(await _body(scope, receive))
+        if accept.prefers_stream:
+            await self._stream_any(parameters, asked, method, receive, send)
+            return
+        prepared = self._operations.prepare(parameters, asked)
+        _check_method(method, prepared)
+        if prepared.kind != "subscription":
+            await self._answer_once(prepared, asked, accept, scope, receive, send)
+        elif accept.streams:
+            asked = Asked(asked.identity, "sse", asked.request_id)
+            await self._streams.answer(prepared, asked, receive, send)
+        else:
+            raise Refusal(406, "A subscription needs Accept: text/event-stream, or a WebSocket")
+
+    async def _asked(self, scope: Scope) -> Asked:
+        try:
+            identity = await self._authenticate(header(scope, b"authorization"))
+        except Unauthenticated as error:
+            raise Refusal(
+                401, error.message, code="UNAUTHENTICATED", headers={"WWW-Authenticate": error.challenge}
+            ) from None
+        except IdentityUnavailable as error:
+            retry = {"Retry-After": str(error.retry_after_s)}
+            raise Refusal(503, error.message, code="INTERNAL", headers=retry) from None
+        return Asked(identity, "http", request_id_of(scope))
+
+    async def _stream_any(
+        self, parameters: Parameters, asked: Asked, method: str, receive: Receive, send: Send
+    ) -> None:
+        asked = Asked(asked.identity, "sse", asked.request_id)
+        try:
+            prepared = self._operations.prepare(parameters, asked)
+        except RequestError as error:
+            # The protocol wants errors of the document in the stream: an EventSource can read them nowhere else.
+            await self._streams.refuse(error.result, send)
+            return
+        _check_method(method, prepared)
+        await self._streams.answer(prepared, asked, receive, send)
+
+    async def _answer_once(
+        self, prepared: PreparedOperation, asked: Asked, accept: Accept, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        media_type = accept.json or MediaType.JSON
+        result = await while_connected(receive, self._operations.run(prepared, asked))
+        body = self._operations.encode(result, asked)
+        if scope["method"] == "GET" and _is_public(prepared, asked, result):
+            await _send_public(send, media_type, body, header(scope, b"if-none-match"))
+            return
+        await _send_body(send, media_type, _result_status(result, media_type), body)
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The value of a header, several joined with commas; None where it is absent."""
+    values = [value for key, value in scope["headers"] if key == name]
+    return b", ".join(values).decode("latin-1") if values else None
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id that the request was given on its way in, or a new one."""
+    return str(scope.get("state", {}).get("request_id") or request_id(None))
+
+
+def _check_content(scope: Scope) -> None:
+    # Only this type makes a browser ask first before it posts from another origin.
+    name, *parameters = (part.strip() for part in (header(scope, b"content-type") or "").lower().split(";"))
+    if name != MediaType.JSON:
+        raise Refusal(415, "Content-Type must be application/json", headers={"Accept": MediaType.JSON.value})
+    charsets = [p.partition("=")[2].strip().strip('"') for p in parameters if p.partition("=")[0].strip() == "charset"]
+    if any(charset not in {"utf-8", "utf8"} for charset in charsets):
+        raise Refusal(415, "The charset must be utf-8", headers={"Accept": MediaType.JSON.value})
+    if (header(scope, b"content-encoding") or "identity").strip().lower() != "identity":
+        raise Refusal(415, "Compressed bodies are not accepted", headers={"Accept-Encoding": "identity"})
+
+
+def _check_method(method: str, prepared: PreparedOperation) -> None:
+    if method == "GET" and prepared.kind == "mutation":
+        raise Refusal(405, "GET never runs a mutation: use POST", headers={"Allow": "POST"})
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    declared = header(scope, b"content-length") or "0"
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BODY_BYTES:
+        raise _too_large()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, f"The body is larger than {MAX_BODY_BYTES // 1024} KB")
+
+
+def _status(error: RequestError, media_type: MediaType) -> int:
+    # Clients that know only application/json read the body of a 200 alone; what is wrong with the document is for them.
+    if media_type is MediaType.JSON and error.status == 400 and not isinstance(error, Refusal):
+        return 200
+    return error.status
+
+
+def _result_status(result: Result, media_type: MediaType) -> int:
+    if "data" not in result:
+        status = STATUSES.get(outcome_of(result), 400)
+        return 200 if media_type is MediaType.JSON and status == 400 else status
+    return PARTIAL_SUCCESS if "errors" in result and media_type is MediaType.GRAPHQL_RESPONSE else 200
+
+
+def _headers(error: RequestError) -> Mapping[str, str]:
+    return error.headers if isinstance(error, Refusal) else {}
+
+
+def _is_public(prepared: PreparedOperation, asked: Asked, result: Result) -> bool:
+    return prepared.request.persisted and isinstance(asked.identity, Anonymous) and "errors" not in result
+
+
+async def _send(send: Send, media_type: MediaType, status: int, result: Result, *, headers: Mapping[str, str]) -> None:
+    await _send_body(send, media_type, status, orjson.dumps(result), headers)
+
+
+async def _send_public(send: Send, media_type: MediaType, body: bytes, if_none_match: str | None) -> None:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"Cache-Control": f"public, max-age={ANONYMOUS_MAX_AGE_S}", "ETag": etag}
+    if if_none_match is not None and etag in if_none_match:
+        await _send_body(send, media_type, 304, b"", headers)
+    else:
+        await _send_body(send, media_type, 200, body, headers)
+
+
+async def _send_body(
+    send: Send, media_type: MediaType, status: int, body: bytes, headers: Mapping[str, str] = {}
+) -> None:
+    fields = {
+        "Content-Type": f"{media_type}; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "Cache-Control": "no-store",
+        "Vary": "Accept, Authorization",
+        **headers,
+    }
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,220 @@
+"""How an operation runs, whatever brought it: found, prepared, within a deadline, and a mutation to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final, Literal, Protocol
+
+import orjson
+import structlog
+
+from datastores.errors import ExpectedError, GoingAwayError
+from gateway.execution.requests import OperationRequest, PreparedOperation, RequestError, Result
+from gateway.identity.identities import Identity
+from gateway.metrics import Metrics
+from gateway.parameters import Parameters
+from gateway.persisted import Documents
+from resolvers.context import Context
+
+MUTATION_GRACE_S: Final = 30.0
+
+Transport = Literal["http", "sse", "websocket"]
+_log = structlog.get_logger(__name__)
+
+OpenContext = Callable[[Identity, str], Awaitable[Context]]
+
+
+class Graph(Protocol):
+    """What executes: see `gateway/execution/executor.py`."""
+
+    def prepare(self, request: OperationRequest) -> PreparedOperation:
+        """The operation that a request asks for; raises RequestError."""
+        ...
+
+    async def execute(self, prepared: PreparedOperation, context: Context) -> Result:
+        """The answer to a query or a mutation; raises RequestError for wrong variables."""
+        ...
+
+    def stream(self, prepared: PreparedOperation, context: Context) -> AsyncGenerator[Result, None]:
+        """The answers to a subscription; an answer without `data` is its last. Raises RequestError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks, over what, under which request id."""
+
+    identity: Identity
+    transport: Transport
+    request_id: str
+
+
+class Operations:
+    """Runs operations on a graph.
+
+    A query is given up at the deadline and when it is cancelled. A mutation goes on to its end in either case, for at
+    most 30 s past the deadline, since nobody could tell half of one from none. `metrics` counts every operation once.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        documents: Documents,
+        open_context: OpenContext,
+        *,
+        deadline_s: float,
+        metrics: Metrics,
+    ) -> None:
+        self._graph = graph
+        self._documents = documents
+        self._open_context = open_context
+        self._deadline_s = deadline_s
+        self._metrics = metrics
+        self._mutations: set[asyncio.Task[Result]] = set()
+
+    def prepare(self, parameters: Parameters, asked: Asked) -> PreparedOperation:
+        """The operation that the parameters name; raises RequestError."""
+        started = monotonic()
+        try:
+            prepared = self._graph.prepare(self._documents.request(parameters))
+        except Exception as error:
+            refused = self._refused(error, asked)
+            self._ended(asked, None, refused.code, started)
+            raise refused from None
+        self._documents.register(parameters)
+        return prepared
+
+    async def run(self, prepared: PreparedOperation, asked: Asked) -> Result:
+        """The one answer to a query or a mutation; raises RequestError, DEADLINE_EXCEEDED (504) among them."""
+        if prepared.kind != "mutation":
+            return await self._execute(prepared, asked, self._deadline_s)
+        kept = self._keep(self._execute(prepared, asked, self._deadline_s + MUTATION_GRACE_S))
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await asyncio.shield(kept)
+        except TimeoutError:
+            raise _deadline_exceeded(prepared) from None
+
+    async def stream(self, prepared: PreparedOperation, asked: Asked) -> AsyncGenerator[Result, None]:
+        """The answers to any operation. An answer without `data` is the last.
+
+        Raises GoingAwayError when the process stops: the client should come back with its last cursor.
+        """
+        if prepared.kind != "subscription":
+            try:
+                yield await self.run(prepared, asked)
+            except RequestError as error:
+                yield error.result
+            return
+        started, outcome = monotonic(), "cancelled"
+        self._metrics.subscription_started(asked.transport)
+        try:
+            context = await self._open_context(asked.identity, asked.request_id)
+            async with aclosing(self._graph.stream(prepared, context)) as answers:
+                async for answer in answers:
+                    if "data" not in answer:
+                        outcome = outcome_of(answer)
+                    yield answer
+            outcome = "ok" if outcome == "cancelled" else outcome
+        except GoingAwayError:
+            raise
+        except Exception as error:
+            refused = self._refused(error, asked)
+            outcome = refused.code
+            yield refused.result
+        finally:
+            self._metrics.subscription_ended(asked.transport)
+            self._ended(asked, prepared, outcome, started)
+
+    def encode(self, result: Result, asked: Asked) -> bytes:
+        """A result as JSON; an INTERNAL error in its place where a value cannot be written as JSON."""
+        try:
+            return orjson.dumps(result)
+        except TypeError as error:
+            _unexpected(error, asked)
+            return orjson.dumps(internal_error(asked.request_id).result)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Return when no mutation runs any more, or after `timeout_s`."""
+        if self._mutations:
+            await asyncio.wait(self._mutations, timeout=timeout_s)
+
+    async def _execute(self, prepared: PreparedOperation, asked: Asked, limit_s: float) -> Result:
+        started, outcome = monotonic(), "cancelled"
+        deadline = asyncio.timeout(limit_s)
+        try:
+            async with deadline:
+                context = await self._open_context(asked.identity, asked.request_id)
+                result = await self._graph.execute(prepared, context)
+            outcome = outcome_of(result)
+            return result
+        except Exception as error:
+            refused = _deadline_exceeded(prepared) if deadline.expired() else self._refused(error, asked)
+            outcome = refused.code
+            raise refused from None
+        finally:
+            self._ended(asked, prepared, outcome, started)
+
+    def _keep(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._mutations.add(task)
+        task.add_done_callback(self._mutations.discard)
+        return task
+
+    @staticmethod
+    def _refused(error: Exception, asked: Asked) -> RequestError:
+        if isinstance(error, RequestError):
+            return error
+        if isinstance(error, ExpectedError):
+            return refusal_of(error)
+        _unexpected(error, asked)
+        return internal_error(asked.request_id)
+
+    def _ended(self, asked: Asked, prepared: PreparedOperation | None, outcome: str, started: float) -> None:
+        kind, name = (prepared.kind, prepared.name) if prepared is not None else (None, None)
+        self._metrics.operation(kind, name, asked.transport, outcome, monotonic() - started)
+
+
+def _unexpected(error: Exception, asked: Asked) -> None:
+    _log.error("operation_failed", request_id=asked.request_id, transport=asked.transport, exc_info=error)
+
+
+def outcome_of(result: Result) -> str:
+    """`ok`, or the code of a result's first error."""
+    if not (errors := result.get("errors")):
+        return "ok"
+    return str((errors[0].get("extensions") or {}).get("code", "INTERNAL"))
+
+
+def refusal_of(error: ExpectedError) -> RequestError:
+    """The error of a whole request: what a subscription ends with, or why nothing could be begun."""
+    plain = {name: value for name, value in error.details.items() if isinstance(value, str | int | list)}
+    details = {"message": error.message, "extensions": {"code": error.code, **plain}}
+    return RequestError(error.code, error.message, STATUSES.get(error.code, 400), errors=[details])
+
+
+def internal_error(request_id: str) -> RequestError:
+    """INTERNAL (500), with nothing of the cause but the id under which it is logged."""
+    message = "Something went wrong on our side. Tell us the request id if it goes on."
+    error = {"message": message, "extensions": {"code": "INTERNAL", "requestId": request_id}}
+    return RequestError("INTERNAL", message, 500, errors=[error])
+
+
+STATUSES: Final = {
+    "UNAUTHENTICATED": 401,
+    "FORBIDDEN": 403,
+    "RATE_LIMITED": 429,
+    "INTERNAL": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+
+
+def _deadline_exceeded(prepared: PreparedOperation) -> RequestError:
+    message = "The operation took too long and was given up: ask for less, or try again"
+    if prepared.kind == "mutation":
+        message = "The mutation took too long to answer and may still happen: retry with the same key to learn"
+    return RequestError("DEADLINE_EXCEEDED", message, 504)
