@@ -13,7 +13,7 @@ from pymongo import IndexModel
 
 from datastores.mongo import Document
 
-from . import accounts, acts, entries, transfers
+from . import accounts, acts, entries, signing, transfers
 from .accounts import (
     Account,
     AccountKind,
@@ -64,6 +64,8 @@ from .entries import (
     system_command,
 )
 from .feed import account_events_after, events_after, last_seq, previous_seq, topics
+from .receipts import Receipt, ReceiptError, check_receipt, receipt
+from .signing import SigningKey, add_signing_key, public_keys, signing_key
 from .statements import (
     account_after,
     entries_by_ids,
@@ -90,9 +92,9 @@ from .transfers import (
     record_transfer,
     refund_reads,
     resolution_reads,
-    show_transfer,
     transfer_reads,
 )
+from .verification import Problem, Report, problem_lines, verify
 
 COMMIT_LOOP: Final = "ledger"
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
@@ -100,6 +102,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     **entries.INDEXES,
     **transfers.INDEXES,
     **acts.INDEXES,
+    **signing.INDEXES,
 }
 LOGS: Mapping[str, Callable[[Document], Sequence[str]]] = {entries.ENTRIES: topics}
 
@@ -126,16 +129,22 @@ __all__ = [
     "Outcome",
     "Party",
     "PostTransfer",
+    "Problem",
+    "Receipt",
+    "ReceiptError",
     "RefundTransfer",
+    "Report",
     "ReserveTransfer",
     "ResolveReserve",
     "SetStatus",
+    "SigningKey",
     "Transfer",
     "TransferState",
     "WalletStatus",
     "account_after",
     "account_events_after",
     "accounts_by_ids",
+    "add_signing_key",
     "append",
     "append_notice",
     "append_refund",
@@ -145,6 +154,7 @@ __all__ = [
     "append_settlement",
     "append_transfer",
     "available",
+    "check_receipt",
     "command",
     "decimal_amount",
     "due_follow_ups",
@@ -168,15 +178,18 @@ __all__ = [
     "positive",
     "postpone_follow_up",
     "previous_seq",
+    "problem_lines",
+    "public_keys",
     "rail_account_id",
     "reads",
+    "receipt",
     "record_read",
     "record_transfer",
     "refund_reads",
     "refusal",
     "resolution_reads",
-    "show_transfer",
     "sibling_id",
+    "signing_key",
     "stored",
     "stored_outcome",
     "system_command",
@@ -184,6 +197,7 @@ __all__ = [
     "transfer_document",
     "transfer_reads",
     "transfers_by_ids",
+    "verify",
     "wallet_id",
     "wallets_of",
 ]

@@ -89,7 +89,10 @@ def request_salt(entry: Mapping[str, Any]) -> str:
 
 
 def body(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of an entry with every private part sealed: what its hash covers."""
+    """The body of an entry with every private part sealed: what its hash covers.
+
+    `id` and all that every party of the entry may know stand open: people and merchants by their ids alone.
+    """
     sealed: dict[str, Any] = {name: entry[name] for name in _PUBLIC}
     sealed["id"] = entry["_id"]
     sealed["request"] = seal(request_salt(entry), request_part(entry))

@@ -63,7 +63,6 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> Document:
     currency = entry["currency"] or ""
     refunded = kept.get("refunded", 0)
     fee = sum(leg["delta"] for leg in entry["legs"][2:])
-    conversations = kept.get("conversation_ids", [])
     source, target = ([leg["account_id"] for leg in entry["legs"]] + [None, None])[:2]
     return {
         "_id": sibling_id(entry["_id"], "trf"),
@@ -80,8 +79,7 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> Document:
         "memo_salt": kept.get("memo_salt"),
         "created_at": entry["created_at"],
         "refunded_amount": money(refunded, currency) if refunded else None,
-        "conversation_id": conversations[0] if conversations else None,
-        "conversation_ids": conversations,
+        "conversation_id": kept.get("conversation_id"),
         "order_id": entry["order_id"],
         "code": kept.get("code"),
         "message": kept.get("message"),

@@ -20,7 +20,7 @@ from datastores.errors import (
     NotFoundError,
     TransferRefusedError,
 )
-from datastores.mongo import Database, Document
+from datastores.mongo import Document
 
 from . import chain
 from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, available, may_overdraw, new_account, opened
@@ -57,7 +57,7 @@ class TransferRecord(TypedDict, total=False):
     """What has become of a transfer since its entry, and what of it may be erased; absent while there is none.
 
     `refunded` is in minor units; `state` and `resolved_by` (an entry) are those of a reserve; `code` and `message` say
-    why it was voided; `conversation_ids` are the conversations where it is shown.
+    why it was voided; `conversation_id` is where it was made.
     """
 
     _id: str
@@ -69,7 +69,7 @@ class TransferRecord(TypedDict, total=False):
     refunded: int
     memo: str | None
     memo_salt: str
-    conversation_ids: list[str]
+    conversation_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +261,6 @@ def record_transfer(work: Work, entry_id: str, **changes: Any) -> None:
         work.update(TRANSFERS, id, **changes)
 
 
-async def show_transfer(database: Database, transfer_id: str, conversation_id: str) -> None:
-    """Note that the transfer is shown in a conversation: its members may see it. Doing so twice is once."""
-    update = {"$addToSet": {"conversation_ids": conversation_id}}
-    await database.update_one(TRANSFERS, {"_id": transfer_id}, update, upsert=True)
-
-
 def _draft(
     transfer: Transfer,
     *,
@@ -333,7 +327,7 @@ def _first_record(transfer: Transfer, state: EntryState) -> Document:
     if transfer.memo:
         record |= {"memo": transfer.memo.text, "memo_salt": transfer.memo.salt}
     if transfer.conversation_id:
-        record["conversation_ids"] = [transfer.conversation_id]
+        record["conversation_id"] = transfer.conversation_id
     if state is EntryState.PENDING:
         record["state"] = TransferState.PENDING.value
     return record

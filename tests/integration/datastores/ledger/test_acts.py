@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -75,7 +76,7 @@ async def test_two_loops_on_one_database_keep_every_promise(database: Database) 
     journal = await town.entries(database)
     assert len(journal) == 65
     assert_whole(journal)
-    assert all(a["hash"] == b["previous_hash"] for a, b in zip(journal, journal[1:], strict=False))
+    assert all(a["hash"] == b["previous_hash"] for a, b in itertools.pairwise(journal))
 
 
 async def test_one_key_fifty_times_at_once_moves_money_once(database: Database) -> None:

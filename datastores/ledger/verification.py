@@ -1,0 +1,200 @@
+"""Verification: replaying the journal from its first entry, and saying where it does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from datastores.mongo import Database, Document
+
+from . import chain
+from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, moved
+from .entries import ENTRIES, HEADS, PARTITION, Entry, EntryKind, EntryState
+
+PAGE: Final = 2_000
+MAX_PROBLEMS: Final = 100
+_BALANCE: Final = ("posted", "pending_out", "pending_in", "version", "status")
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What does not hold, and at which entry (`seq`) or account (`subject`)."""
+
+    subject: str
+    seq: int | None
+    text: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a replay found: how many entries and accounts it went through, and at most 100 problems."""
+
+    entries: int = 0
+    accounts: int = 0
+    hash: str = chain.GENESIS
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems
+
+    def note(self, subject: str, seq: int | None, text: str) -> None:
+        """Keep a problem, unless there are too many already."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(subject, seq, text))
+
+
+async def verify(database: Database, on_progress: OnProgress = lambda done, of: None) -> Report:
+    """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, and the head.
+
+    May run while the ledger works: an account that has moved on is compared at the version at which it was read.
+    `on_progress` gets how many entries are done, of how many.
+    """
+    replay = _Replay(Report())
+    await _replay_to_head(database, replay, on_progress)
+    await _read_accounts(database, replay)
+    await _replay_to_head(database, replay, on_progress)
+    replay.end()
+    return replay.report
+
+
+async def _replay_to_head(database: Database, replay: _Replay, on_progress: OnProgress) -> None:
+    head = await database.find_one(HEADS, {"_id": PARTITION})
+    last = cast(int, head["n"]) if head else 0
+    report = replay.report
+    while report.entries < last:
+        filter = {"partition": PARTITION, "seq": {"$gt": report.entries, "$lte": last}}
+        found = await database.find(ENTRIES, filter, sort=[("seq", 1)], limit=PAGE)
+        if not found:
+            report.note(PARTITION, report.entries + 1, f"entries are missing up to {last}")
+            report.entries = last
+            break
+        for entry in found:
+            replay.take(cast(Entry, entry))
+        on_progress(report.entries, last)
+    if head is not None and report.hash != head["hash"]:
+        report.note(PARTITION, last, "the head's hash is not that of the last entry")
+    past = await database.find_one(ENTRIES, {"partition": PARTITION, "seq": {"$gt": last}})
+    if past is not None and not await _grew(database, last):
+        report.note(PARTITION, last, "there are entries past the head")
+
+
+async def _grew(database: Database, last: int) -> bool:
+    head = await database.find_one(HEADS, {"_id": PARTITION})
+    return head is not None and head["n"] > last
+
+
+async def _read_accounts(database: Database, replay: _Replay) -> None:
+    last = ""
+    while True:
+        page = await database.find(ACCOUNTS, {"_id": {"$gt": last}}, sort=[("_id", 1)], limit=PAGE)
+        for account in page:
+            replay.compare(account)
+        if len(page) < PAGE:
+            replay.miss()
+            return
+        last = page[-1]["_id"]
+
+
+class _Replay:
+    """The balances as the entries so far make them."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self._balances: dict[str, Document] = {}
+        self._ahead: dict[str, Document] = {}
+        self._compared: set[str] = set()
+
+    def take(self, entry: Entry) -> None:
+        """Check an entry against all before it, and apply it."""
+        report = self.report
+        seq, id = entry["seq"], entry["_id"]
+        if seq != report.entries + 1:
+            report.note(id, seq, f"the numbers have a hole before {seq}")
+        if entry["previous_hash"] != report.hash:
+            report.note(id, seq, "the chain is broken: the previous hash is another")
+        if chain.chained(entry["previous_hash"], chain.body(entry)) != entry["hash"]:
+            report.note(id, seq, "the entry does not have the hash that it states")
+        if entry["state"] != EntryState.REFUSED and sum(leg["delta"] for leg in entry["legs"]) != 0:
+            report.note(id, seq, f"the legs do not sum to zero in {entry['currency']}")
+        report.entries, report.hash = seq, entry["hash"]
+        effect = _effect(entry)
+        for leg in entry["legs"]:
+            self._apply(entry, leg, effect)
+
+    def _apply(self, entry: Entry, leg: Mapping[str, Any], effect: Effect) -> None:
+        account_id = leg["account_id"]
+        before = self._balances.get(account_id) or _empty(entry["currency"])
+        after: Document = {**before, **moved(before, leg["delta"], effect)}
+        if entry["kind"] == EntryKind.STATUS:
+            after["status"] = leg["status_after"]
+        if before["currency"] != entry["currency"]:
+            self.report.note(entry["_id"], entry["seq"], f"a leg is not in the currency of {account_id}")
+        if any(after[name] != leg[f"{name}_after"] for name in _BALANCE):
+            self.report.note(entry["_id"], entry["seq"], f"the balance after it is wrong on {account_id}")
+        self._balances[account_id] = after
+        stored = self._ahead.get(account_id)
+        if stored is not None and stored["version"] == after["version"]:
+            self._equal(self._ahead.pop(account_id), after)
+
+    def compare(self, stored: Document) -> None:
+        """Check an account as it was read; one that is ahead of the replay waits for its entry."""
+        self.report.accounts += 1
+        self._compared.add(stored["_id"])
+        replayed = self._balances.get(stored["_id"]) or _empty(stored["currency"])
+        if stored["version"] > replayed["version"]:
+            self._ahead[stored["_id"]] = stored
+        else:
+            self._equal(stored, replayed)
+        if stored["kind"] != AccountKind.RAIL and stored["posted"] < stored["pending_out"]:
+            self.report.note(stored["_id"], None, "the account is below zero")
+
+    def miss(self) -> None:
+        """Once all accounts were read: those that entries speak of and that are not there."""
+        for id in self._balances.keys() - self._compared:
+            self.report.note(id, None, "the account is gone")
+
+    def _equal(self, stored: Document, replayed: Document) -> None:
+        if any(stored[name] != replayed[name] for name in (*_BALANCE, "currency")):
+            self.report.note(stored["_id"], None, "the stored balance is not what the entries make it")
+
+    def end(self) -> None:
+        """What only the end shows: accounts that are ahead of all entries or are gone, and sums by currency."""
+        for id in self._ahead:
+            self.report.note(id, None, "the account has changed without an entry")
+        sums: dict[str, int] = {}
+        for balance in self._balances.values():
+            sums[balance["currency"]] = sums.get(balance["currency"], 0) + balance["posted"]
+        for currency, total in sums.items():
+            if total != 0:
+                self.report.note(currency, None, f"all balances sum to {total}, not to zero")
+
+
+def _effect(entry: Entry) -> Effect:
+    if entry["state"] == EntryState.REFUSED:
+        return Effect.NOTHING
+    if entry["state"] == EntryState.PENDING:
+        return Effect.RESERVE
+    if entry["pending_id"] is None:
+        return Effect.POST
+    return Effect.RELEASE if entry["kind"] == EntryKind.VOID else Effect.SETTLE
+
+
+def _empty(currency: str | None) -> Document:
+    return {
+        "currency": currency,
+        "posted": 0,
+        "pending_out": 0,
+        "pending_in": 0,
+        "version": 0,
+        "status": WalletStatus.OPEN.value,
+    }
+
+
+def problem_lines(problems: Sequence[Problem]) -> list[str]:
+    """The problems as lines for people."""
+    return [f"{p.subject}{'' if p.seq is None else f' (entry {p.seq})'}: {p.text}" for p in problems]
