@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from gateway.identity.development import DevelopmentIssuer, DevelopmentIssuerRefused
 from gateway.identity.errors import Unauthenticated
-from gateway.identity.identities import ANONYMOUS, Identity, Person
+from gateway.identity.identities import ANONYMOUS, Identity, Partner, Person
+from gateway.identity.jwks import IssuerKeys, issuer_client
 from gateway.identity.oidc import AccessTokens, open_token
 from gateway.identity.partners import FindPartnerKey, is_partner_key, verify_partner_key
+from gateway.settings import Settings
 
 MAX_REMEMBERED_TOKENS: Final = 10_000
 MAX_INIT_HEADERS: Final = 50
+
+OnCredential = Callable[[str, str], None]
+"""Told of every credential: `person` or `partner`, and `accepted`, `refused` or `unavailable`."""
 
 
 class Authenticator:
@@ -30,10 +37,12 @@ class Authenticator:
         issuers: Sequence[AccessTokens],
         find_partner_key: FindPartnerKey,
         *,
+        on_credential: OnCredential = lambda kind, outcome: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._find_partner_key = find_partner_key
+        self._on_credential = on_credential
         self._now = now
         self._remembered: OrderedDict[bytes, tuple[Person, int]] = OrderedDict()
 
@@ -47,9 +56,16 @@ class Authenticator:
         scheme, _, credential = authorization.strip().partition(" ")
         if scheme.lower() != "bearer" or not (credential := credential.strip()):
             raise Unauthenticated("The Authorization header must read: Bearer, a space, and the token")
-        if is_partner_key(credential):
-            return await verify_partner_key(credential, self._find_partner_key, self._now())
-        return await self._person(credential)
+        kind, outcome = ("partner" if is_partner_key(credential) else "person"), "unavailable"
+        try:
+            identity = await (self._partner(credential) if kind == "partner" else self._person(credential))
+            outcome = "accepted"
+            return identity
+        except Unauthenticated:
+            outcome = "refused"
+            raise
+        finally:
+            self._on_credential(kind, outcome)
 
     async def from_connection_init(self, payload: object) -> Identity:
         """The identity behind the payload of `connection_init`: `{"Authorization": "Bearer …"}`, also within `headers`.
@@ -61,6 +77,9 @@ class Authenticator:
         if not isinstance(payload, Mapping):
             raise Unauthenticated("The payload of connection_init must be an object")
         return await self.from_header(_authorization(payload))
+
+    async def _partner(self, key: str) -> Partner:
+        return await verify_partner_key(key, self._find_partner_key, self._now())
 
     async def _person(self, token: str) -> Person:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
@@ -89,6 +108,40 @@ class Authenticator:
         self._remembered[digest] = (person, generation)
         while len(self._remembered) > MAX_REMEMBERED_TOKENS:
             self._remembered.popitem(last=False)
+
+
+@asynccontextmanager
+async def open_authenticator(
+    settings: Settings,
+    find_partner_key: FindPartnerKey,
+    *,
+    development: DevelopmentIssuer | None = None,
+    on_credential: OnCredential = lambda kind, outcome: None,
+) -> AsyncIterator[Authenticator]:
+    """An authenticator for the issuer of the settings, and for the development issuer where one is given.
+
+    Does not wait for the issuer, which need not be reachable. Raises `DevelopmentIssuerRefused` in production.
+    """
+    if development is not None and settings.is_production:
+        raise DevelopmentIssuerRefused("production takes access tokens from AGORA_OIDC_ISSUER alone")
+    issuers = [] if development is None else [development.access_tokens()]
+    async with AsyncExitStack() as stack:
+        if settings.oidc_issuer is not None and settings.oidc_audience is not None:
+            client = await stack.enter_async_context(issuer_client())
+            keys = IssuerKeys(
+                settings.oidc_issuer, client, https_only=settings.is_production, jwks_url=settings.oidc_jwks_url
+            )
+            stack.push_async_callback(keys.close)
+            keys.warm()
+            issuers.append(
+                AccessTokens(
+                    issuer=settings.oidc_issuer,
+                    audience=settings.oidc_audience,
+                    algorithms=settings.oidc_algorithms,
+                    keys=keys,
+                )
+            )
+        yield Authenticator(issuers, find_partner_key, on_credential=on_credential)
 
 
 def _authorization(payload: Mapping[object, object]) -> str | None:

@@ -16,6 +16,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
+from datastores.errors import ExpectedError
 from datastores.ids import derived_id
 from gateway.identity.jwks import FixedKeys
 from gateway.identity.oidc import AccessTokens
@@ -29,7 +30,7 @@ MAX_HANDLE_LENGTH: Final = 64
 _ALGORITHM: Final = "Ed25519"
 
 
-class DevelopmentIssuerRefused(Exception):
+class DevelopmentIssuerRefused(ExpectedError):
     """There is no development issuer here: this is production, or its key cannot be read."""
 
 

@@ -109,9 +109,9 @@ class IssuerKeys:
             raise IdentityUnavailable("Access tokens cannot be checked now: try again shortly")
         return found
 
-    async def warm(self) -> None:
-        """Fetch the keys before the first request needs them; an issuer that cannot be reached is only logged."""
-        await self._refresh()
+    def warm(self) -> None:
+        """Begin to fetch the keys before a request needs them; an issuer that cannot be reached is only logged."""
+        self._start()
 
     async def close(self) -> None:
         """Stop a fetch that is under way."""

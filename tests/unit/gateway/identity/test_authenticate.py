@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from gateway.identity import authenticate
-from gateway.identity.authenticate import Authenticator
-from gateway.identity.development import DevelopmentIssuer
+from gateway.identity.authenticate import Authenticator, open_authenticator
+from gateway.identity.development import DevelopmentIssuer, DevelopmentIssuerRefused
 from gateway.identity.errors import IdentityUnavailable, Unauthenticated
 from gateway.identity.identities import ANONYMOUS, Partner, Person
 from gateway.identity.jwks import COOLDOWN_S
 from gateway.identity.oidc import LEEWAY_S, AccessTokens
 from gateway.identity.partners import PartnerKeyDocument, new_partner_key
-from gateway.settings import DEVELOPMENT_ISSUER, Environment
-from tests.unit.gateway.identity.issuers import Clock, Issuer, new_key
+from gateway.settings import DEVELOPMENT_ISSUER, Environment, Settings
+from tests.unit.gateway.identity.issuers import AUDIENCE, Clock, Issuer, new_key
 
 
 async def no_partner(key_id: str) -> PartnerKeyDocument | None:
@@ -158,6 +159,64 @@ async def test_tokens_that_are_wrong_are_not_remembered_and_right_ones_are_bound
             await authenticator.from_header(f"Bearer {issuer.token(aud=str(number))}")
 
     assert [person.subject for person, _ in authenticator._remembered.values()] == ["7", "8", "9"]
+
+
+async def test_credentials_are_counted(access_tokens: AccessTokens, issuer: Issuer, clock: Clock) -> None:
+    seen: list[tuple[str, str]] = []
+    authenticator = Authenticator(
+        [access_tokens], no_partner, on_credential=lambda *counted: seen.append(counted), now=clock
+    )
+
+    await authenticator.from_header(None)
+    await authenticator.from_header(f"Bearer {issuer.token()}")
+    for credential in (issuer.token(aud="other"), new_partner_key().text):
+        with pytest.raises(Unauthenticated):
+            await authenticator.from_header(f"Bearer {credential}")
+    issuer.status = 500
+    clock.now += COOLDOWN_S
+    with pytest.raises(IdentityUnavailable):
+        await authenticator.from_header(f"Bearer {issuer.token(new_key())}")
+
+    assert seen == [("person", "accepted"), ("person", "refused"), ("partner", "refused"), ("person", "unavailable")]
+
+
+async def test_the_settings_say_whose_tokens_are_accepted(
+    issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    issuer.keys = [new_key("EC")]
+    development = DevelopmentIssuer.open(tmp_path, Environment.DEVELOPMENT)
+    settings = Settings(oidc_issuer=issuer.url, oidc_audience=AUDIENCE, oidc_algorithms=("ES256",))
+    now = int(time.time())
+
+    async with open_authenticator(settings, no_partner, development=development) as authenticator:
+        theirs = await authenticator.from_header(f"Bearer {issuer.token(iat=now, exp=now + 60)}")
+        ours = await authenticator.from_header(f"Bearer {development.token('alice')}")
+        with pytest.raises(Unauthenticated, match="algorithm"):
+            await authenticator.from_header(f"Bearer {issuer.token(new_key('RSA'), iat=now, exp=now + 60)}")
+    async with open_authenticator(Settings(), no_partner) as nobodys:
+        with pytest.raises(Unauthenticated, match="somebody else"):
+            await nobodys.from_header(f"Bearer {development.token('alice')}")
+
+    assert isinstance(theirs, Person)
+    assert isinstance(ours, Person)
+    assert (theirs.issuer, ours.issuer) == (issuer.url, DEVELOPMENT_ISSUER)
+
+
+async def test_production_takes_no_development_tokens(tmp_path: Path) -> None:
+    development = DevelopmentIssuer.open(tmp_path, Environment.DEVELOPMENT)
+    production = Settings(environment=Environment.PRODUCTION)
+
+    with pytest.raises(DevelopmentIssuerRefused):
+        async with open_authenticator(production, no_partner, development=development):
+            pass
+
+
+async def test_an_issuer_that_is_away_does_not_stop_the_start() -> None:
+    settings = Settings(oidc_issuer="http://127.0.0.1:9", oidc_audience=AUDIENCE)
+
+    async with open_authenticator(settings, no_partner) as authenticator:
+        assert await authenticator.from_header(None) is ANONYMOUS
 
 
 async def test_an_issuer_that_cannot_be_reached_is_not_the_callers_fault(

@@ -46,7 +46,7 @@ async def test_the_address_of_the_keys_may_be_given(issuer: Issuer, client: http
 
 
 async def test_a_rotated_key_is_accepted_at_once(issuer: Issuer, keys: IssuerKeys, clock: Clock) -> None:
-    await keys.warm()
+    assert await keys.find(None)
     before = keys.generation
     issuer.keys = [new_key("EC")]
     clock.now += COOLDOWN_S
@@ -59,7 +59,7 @@ async def test_a_key_that_was_withdrawn_is_gone_after_the_next_fetch(
     issuer: Issuer, keys: IssuerKeys, clock: Clock
 ) -> None:
     withdrawn = issuer.keys[0]
-    await keys.warm()
+    assert await keys.find(None)
     issuer.keys = [new_key("EC")]
     clock.now += FRESH_S + 1
 
@@ -72,7 +72,7 @@ async def test_a_key_that_was_withdrawn_is_gone_after_the_next_fetch(
 
 
 async def test_the_same_keys_are_no_new_generation(issuer: Issuer, keys: IssuerKeys, clock: Clock) -> None:
-    await keys.warm()
+    assert await keys.find(None)
     clock.now += FRESH_S + 1
     await keys.find(issuer.keys[0].kid)
     await refreshed(keys)
@@ -84,7 +84,7 @@ async def test_the_same_keys_are_no_new_generation(issuer: Issuer, keys: IssuerK
 async def test_a_flood_of_unknown_key_ids_does_not_hammer_the_issuer(
     issuer: Issuer, keys: IssuerKeys, clock: Clock
 ) -> None:
-    await keys.warm()
+    assert await keys.find(None)
 
     for number in range(500):
         assert await keys.find(f"made-up-{number}") == []
@@ -109,7 +109,7 @@ async def test_many_who_wait_share_one_fetch(issuer: Issuer, keys: IssuerKeys) -
 
 
 async def test_an_outage_leaves_the_known_keys_in_use(issuer: Issuer, keys: IssuerKeys, clock: Clock) -> None:
-    await keys.warm()
+    assert await keys.find(None)
     issuer.status = 503
 
     for _ in range(5):
@@ -124,7 +124,7 @@ async def test_an_outage_leaves_the_known_keys_in_use(issuer: Issuer, keys: Issu
 async def test_during_an_outage_an_unknown_key_is_neither_right_nor_wrong(
     issuer: Issuer, keys: IssuerKeys, clock: Clock
 ) -> None:
-    await keys.warm()
+    assert await keys.find(None)
     issuer.status = 500
     clock.now += COOLDOWN_S
 
@@ -136,7 +136,8 @@ async def test_during_an_outage_an_unknown_key_is_neither_right_nor_wrong(
 
 async def test_an_outage_at_the_start_is_survived(issuer: Issuer, keys: IssuerKeys, clock: Clock) -> None:
     issuer.status = 500
-    await keys.warm()
+    keys.warm()
+    await refreshed(keys)
     with pytest.raises(IdentityUnavailable):
         await keys.find(issuer.keys[0].kid)
     assert issuer.requests.total() == 1
@@ -174,7 +175,7 @@ async def test_nobody_listens_where_the_issuer_should_be(client: httpx.AsyncClie
     ],
 )
 async def test_answers_that_hold_no_usable_key(issuer: Issuer, keys: IssuerKeys, clock: Clock, body: bytes) -> None:
-    await keys.warm()
+    assert await keys.find(None)
     issuer.body = body
     clock.now += FRESH_S + 1
     await keys.find(None)
