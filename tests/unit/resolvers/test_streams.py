@@ -1,0 +1,423 @@
+"""Following a log: whatever happens at whatever moment, every row is seen once, in order.
+
+The log and the change stream are plain lists here, moved step by step, so that writes, deliveries, gaps and overflows
+fall into every point of the hand-over; the queue is the real one, made short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, cast
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from datastores.errors import GoingAwayError, SlowConsumerError, StreamGapError, ValidationError
+from datastores.mongo import Document
+from datastores.paging import decode_cursor
+from gateway.live import Feed, feeds
+from resolvers import streams
+from resolvers.context import Coalesce, Context
+from resolvers.streams import follow, merged, signals
+
+QUEUE = 3
+PAGE = 2
+STEPS = ("write", "write 3", "stream", "stream all", "gap", "nothing")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_queues() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feeds, "MAX_QUEUED", QUEUE)
+        patch.setattr(streams, "PAGE", PAGE)
+        yield
+
+
+class World:
+    """A log that is written, a change stream that tells of it later, and one listener."""
+
+    def __init__(self, written: int = 0, script: Sequence[str] = ()) -> None:
+        self.log: list[Document] = []
+        self.told = 0
+        self.feed: Feed | None = None
+        self.is_ending = False
+        self.write(written)
+        self.tell(written)
+        self.script = list(script)
+
+    def write(self, count: int) -> None:
+        self.log += [{"_id": n, "n": n} for n in range(len(self.log) + 1, len(self.log) + count + 1)]
+
+    def tell(self, count: int) -> None:
+        for row in self.log[self.told : self.told + count]:
+            if self.feed is not None:
+                self.feed.offer(row)
+            self.told += 1
+
+    def lose(self) -> None:
+        """The change stream lost its place: it starts anew from here, and says so."""
+        self.told = len(self.log)
+        if self.feed is not None:
+            self.feed.miss()
+
+    def step(self) -> None:
+        match self.script.pop(0) if self.script else "nothing":
+            case "write":
+                self.write(1)
+            case "write 3":
+                self.write(3)
+            case "stream":
+                self.tell(1)
+            case "stream all":
+                self.tell(len(self.log))
+            case "gap":
+                self.lose()
+
+    async def head(self) -> int:
+        self.step()
+        answer = len(self.log)
+        self.step()
+        await asyncio.sleep(0)
+        return answer
+
+    async def read(self, after: int, limit: int) -> list[Document]:
+        self.step()
+        answer = self.log[after : after + limit]
+        self.step()
+        await asyncio.sleep(0)
+        return answer
+
+    @asynccontextmanager
+    async def open(
+        self, collection: str, topics: Sequence[str], *, coalesce: Coalesce | None = None
+    ) -> AsyncIterator[Feed]:
+        self.step()
+        self.feed = Feed(coalesce)
+        if self.is_ending:
+            self.feed.end()
+        self.step()
+        try:
+            yield self.feed
+        finally:
+            self.feed = None
+
+    @property
+    def context(self) -> Context:
+        unused = cast(Any, None)
+        return Context(unused, unused, self)
+
+    def follow(self, after: int | None, **options: Any) -> AsyncGenerator[Document, None]:
+        return follow(
+            self.context,
+            "journal",
+            ["all"],
+            after=after,
+            head=self.head,
+            read=self.read,
+            number=lambda row: cast(int, row["n"]),
+            **options,
+        )
+
+
+async def settle(numbers: Sequence[int] = ()) -> None:
+    """Let every task go as far as it can: until nothing more was seen for a while."""
+    quiet, count = 0, len(numbers)
+    while quiet < 8:
+        await asyncio.sleep(0)
+        quiet, count = (quiet + 1, count) if len(numbers) == count else (0, len(numbers))
+
+
+async def seen(world: World, after: int | None, **options: Any) -> list[int]:
+    """What a reader who takes everything sees, once the script is played and the change stream has caught up."""
+    numbers: list[int] = []
+
+    async def reader() -> None:
+        async with aclosing(world.follow(after, **options)) as rows:
+            async for row in rows:
+                numbers.append(row["n"])
+                world.step()
+
+    task = asyncio.create_task(reader())
+    try:
+        await settle(numbers)
+        while world.script and not task.done():
+            world.step()
+            await settle(numbers)
+        while world.told < len(world.log) and not task.done():
+            world.tell(1)
+            await settle(numbers)
+        if task.done():
+            await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return numbers
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    written=st.integers(0, 7),
+    after=st.integers(0, 7),
+    contiguous=st.booleans(),
+    script=st.lists(st.sampled_from(STEPS), max_size=40),
+)
+@example(written=3, after=0, contiguous=True, script=["nothing"] * 5 + ["write 3", "stream all", "write"])
+def test_a_reader_with_a_cursor_sees_every_row_once_in_order(
+    written: int, after: int, contiguous: bool, script: list[str]
+) -> None:
+    after = min(after, written)
+    world = World(written, script)
+
+    numbers = asyncio.run(seen(world, after, contiguous=contiguous))
+
+    assert numbers == list(range(after + 1, len(world.log) + 1))
+
+
+def test_it_holds_for_every_short_schedule() -> None:
+    async def check_all() -> None:
+        for script in itertools.product(("write", "stream all", "gap", "nothing"), repeat=6):
+            world = World(1, script)
+            numbers = await seen(world, 0, contiguous=True)
+            assert numbers == list(range(1, len(world.log) + 1)), script
+
+    asyncio.run(check_all())
+
+
+@settings(max_examples=200, deadline=None)
+@given(written=st.integers(0, 5), contiguous=st.booleans(), script=st.lists(st.sampled_from(STEPS), max_size=40))
+def test_a_reader_without_a_cursor_sees_every_row_from_then_on(
+    written: int, contiguous: bool, script: list[str]
+) -> None:
+    world = World(written, script)
+    heads: list[int] = []
+    head = world.head
+
+    async def remembered() -> int:
+        heads.append(await head())
+        return heads[0]
+
+    world.head = remembered  # type: ignore[method-assign]
+    numbers = asyncio.run(seen(world, None, contiguous=contiguous))
+
+    assert numbers == list(range(heads[0] + 1, len(world.log) + 1))
+
+
+@settings(max_examples=200, deadline=None)
+@given(written=st.integers(0, 5), script=st.lists(st.sampled_from(STEPS), max_size=40))
+def test_a_reader_that_coalesces_misses_only_what_a_later_row_supersedes(written: int, script: list[str]) -> None:
+    world = World(written, script)
+
+    numbers = asyncio.run(seen(world, 0, coalesce=lambda row: row["n"] % 2))
+
+    assert numbers == sorted(set(numbers))
+    assert numbers[:written] == list(range(1, written + 1))
+    newest = len(world.log)
+    assert set(numbers) >= {n for n in (newest, newest - 1) if n > 0}
+
+
+@settings(max_examples=100, deadline=None)
+@given(script=st.lists(st.sampled_from(STEPS), min_size=10, max_size=40), cuts=st.lists(st.integers(1, 5), max_size=5))
+def test_a_reader_that_comes_and_goes_with_its_cursor_sees_1_to_n(script: list[str], cuts: list[int]) -> None:
+    world = World(2, script)
+
+    async def sessions() -> list[int]:
+        numbers: list[int] = []
+        for cut in cuts:
+            last = numbers[-1] if numbers else 0
+            if last + cut > len(world.log):
+                break
+            async with aclosing(world.follow(last)) as rows:
+                numbers += [(await anext(rows))["n"] for _ in range(cut)]
+            world.step()
+        return numbers + await seen(world, numbers[-1] if numbers else 0)
+
+    assert asyncio.run(sessions()) == list(range(1, len(world.log) + 1))
+
+
+async def test_a_cursor_from_the_future_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        await anext(World(3).follow(4))
+
+
+async def test_the_newest_cursor_is_not_from_the_future() -> None:
+    world = World(3)
+    rows = world.follow(3)
+    task = asyncio.create_task(anext(rows))
+    await settle()
+
+    world.write(1)
+    world.tell(1)
+
+    assert (await task)["n"] == 4
+    await rows.aclose()
+
+
+async def test_a_reader_that_stays_behind_is_told_where_to_go_on() -> None:
+    world = World(0)
+    rows = world.follow(0, scope="journal/1", patience_s=0.0)
+    task = asyncio.create_task(anext(rows))
+    await settle()
+    world.write(10)
+    world.tell(1)
+    assert (await task)["n"] == 1
+
+    world.tell(9)
+
+    with pytest.raises(SlowConsumerError) as caught:
+        await anext(rows)
+    assert decode_cursor("journal/1", caught.value.details["cursor"], int) == (1,)
+    assert world.feed is None
+
+
+async def test_a_burst_that_is_longer_than_the_queue_is_no_reason_to_end() -> None:
+    world = World(0)
+    rows = world.follow(0, patience_s=60.0)
+    task = asyncio.create_task(anext(rows))
+    await settle()
+
+    world.write(20)
+    world.tell(20)
+
+    assert (await task)["n"] == 1
+    assert [(await anext(rows))["n"] for _ in range(19)] == list(range(2, 21))
+    await rows.aclose()
+
+
+async def test_a_queue_that_overflows_during_a_long_catch_up_is_no_reason_to_end() -> None:
+    world = World(10)
+    rows = world.follow(0, patience_s=0.0)
+    assert (await anext(rows))["n"] == 1
+
+    world.write(10)
+    world.tell(10)
+    time.sleep(0.001)  # noqa: ASYNC251  # any time at all is past the reader's patience of none
+
+    assert [(await anext(rows))["n"] for _ in range(19)] == list(range(2, 21))
+    task = asyncio.create_task(anext(rows))
+    await settle()
+    world.write(1)
+    world.tell(1)
+    assert (await task)["n"] == 21
+    await rows.aclose()
+
+
+async def test_a_hole_in_a_contiguous_log_ends_the_stream() -> None:
+    world = World(5)
+    del world.log[:2]
+
+    async def read(after: int, limit: int) -> list[Document]:
+        return [row for row in world.log if row["n"] > after][:limit]
+
+    world.read = read  # type: ignore[method-assign]
+    with pytest.raises(StreamGapError):
+        await anext(world.follow(1, contiguous=True))
+
+
+@pytest.mark.parametrize("caught_up", [True, False])
+async def test_the_end_of_the_process_is_told_to_who_follows(caught_up: bool) -> None:
+    world = World(5)
+    rows = world.follow(0)
+    for _ in range(5 if caught_up else 1):
+        await anext(rows)
+    assert world.feed is not None
+
+    world.feed.end()
+
+    # The page that was read before the end is still given.
+    with pytest.raises(GoingAwayError):
+        [row async for row in rows]
+
+
+async def test_signals_keep_the_newest_of_each_key_for_who_is_busy() -> None:
+    world = World()
+    told = signals(world.context, "typing", "cnv_1", key=lambda message: message["user_id"])
+    task = asyncio.create_task(anext(told))
+    await settle()
+    assert world.feed is not None
+
+    for at in range(8):
+        world.feed.offer({"message": {"user_id": f"usr_{at % 2}", "at": at}})
+
+    given = [(await task)["at"]] + [(await anext(told))["at"] for _ in range(len(world.feed))]
+    assert given == sorted(given)
+    assert given[-2:] == [6, 7]
+    assert len(given) < 8
+    world.feed.miss()
+    task = asyncio.create_task(anext(told))
+    await settle()
+    world.feed.offer({"message": {"user_id": "usr_0", "at": 9}})
+    assert (await task)["at"] == 9
+    await told.aclose()
+
+
+async def numbers_of(*numbers: int, closed: list[str]) -> AsyncGenerator[int, None]:
+    try:
+        for number in numbers:
+            yield number
+            await asyncio.sleep(0)
+    finally:
+        closed.append(f"from {numbers[0]}")
+
+
+async def forever(*, closed: list[str], busy: bool) -> AsyncGenerator[int, None]:
+    try:
+        while True:
+            if busy:
+                yield 0
+            else:
+                await asyncio.Event().wait()
+    finally:
+        closed.append("forever")
+
+
+async def test_merged_streams_keep_their_order_and_end_when_all_have() -> None:
+    closed: list[str] = []
+
+    both = [n async for n in merged(numbers_of(*range(1, 9), closed=closed), numbers_of(*range(11, 14), closed=closed))]
+
+    assert sorted(both) == [*range(1, 9), *range(11, 14)]
+    assert [n for n in both if n < 10] == list(range(1, 9))
+    assert [n for n in both if n > 10] == [11, 12, 13]
+    assert sorted(closed) == ["from 1", "from 11"]
+
+
+async def test_a_busy_stream_keeps_no_other_waiting() -> None:
+    closed: list[str] = []
+    both = merged(forever(closed=closed, busy=True), numbers_of(1, 2, 3, closed=closed))
+
+    first = [await anext(both) for _ in range(20)]
+    await both.aclose()
+
+    assert [n for n in first if n] == [1, 2, 3]
+    assert "forever" in closed
+
+
+async def test_closing_merged_streams_closes_each_and_leaves_no_task() -> None:
+    closed: list[str] = []
+    before = asyncio.all_tasks()
+    both = merged(forever(closed=closed, busy=False), numbers_of(1, 2, 3, closed=closed))
+    assert await anext(both) == 1
+
+    await both.aclose()
+
+    assert sorted(closed) == ["forever", "from 1"]
+    assert asyncio.all_tasks() == before
+
+
+async def test_the_first_error_of_merged_streams_is_raised_and_closes_the_others() -> None:
+    closed: list[str] = []
+
+    async def failing() -> AsyncGenerator[int, None]:
+        yield 1
+        raise StreamGapError("gone")
+
+    with pytest.raises(StreamGapError):
+        async for _ in merged(failing(), forever(closed=closed, busy=False)):
+            pass
+
+    assert closed == ["forever"]
