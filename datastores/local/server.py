@@ -27,7 +27,6 @@ START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 15.0
 POLL_INTERVAL_S: Final = 0.02
 PORT_ATTEMPTS: Final = 5
-FIRST_PORT: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class _Server:
     def _free_port(self) -> int:
         """The port of the last start where it is free, since a replica set that stays where it was starts sooner."""
         try:
-            last = max(FIRST_PORT, int(self._port_file.read_text()))
+            last = int(self._port_file.read_text())
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((HOST, last))

@@ -117,6 +117,23 @@ async def test_mongod_ends_with_the_block_even_when_it_fails(tmp_path: Path) -> 
     assert is_gone(local.pid)
 
 
+async def test_a_start_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def serve() -> None:
+        async with local_database(tmp_path):
+            pass
+
+    starting = asyncio.create_task(serve())
+    pid_file = tmp_path / "server.pid"
+    await until(lambda: pid_file.exists() and pid_file.read_text() != "")
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+
+    assert is_gone(int(pid_file.read_text()))
+    async with local_database(tmp_path):
+        pass
+
+
 async def test_a_folder_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
     async with local_database(tmp_path):
         with pytest.raises(DataDirLocked) as refused:
