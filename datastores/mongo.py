@@ -296,7 +296,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Session]:
         """A snapshot transaction with majority and journaled commit, for the caller to commit.
 
-        Aborted where it was not committed. No retries: `datastores/commit.py` and `run_transaction` own those.
+        Aborted where it was not committed. No retries: `datastores/commit` and `run_transaction` own those.
         """
         if self.driver == "motor":
             raw = await self._client.start_session()

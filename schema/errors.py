@@ -64,7 +64,9 @@ class ConflictError(Error):
 
 @strawberry.federation.type(
     shareable=True,
-    description="The wallet holds less than was asked for. The same key gets this answer again; a new try takes a new one.",
+    description=(
+        "The wallet holds less than was asked for. The same key gets this answer again: a new try takes a new key."
+    ),
 )
 class InsufficientFunds(Error):
     available: Money = strawberry.field(description="What could be spent at that moment.")

@@ -172,7 +172,7 @@ async def test_an_act_that_needs_what_its_batch_did_not_read_waits_for_the_next(
 
 
 async def test_a_full_queue_refuses_at_once(bare_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datastores.commit.MAX_WAITING", 3)
+    monkeypatch.setattr("datastores.commit.loops.MAX_WAITING", 3)
     loop = CommitLoop(bare_database, "test")
 
     answers = await asyncio.gather(*(loop.submit(Append(f"n{i}")) for i in range(5)), return_exceptions=True)

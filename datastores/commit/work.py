@@ -1,0 +1,184 @@
+"""What an act reads, decides on and writes: the working set of one batch, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+
+from datastores.mongo import Document, Write
+
+Outcome_co = TypeVar("Outcome_co", covariant=True)
+Values = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Documents that an act needs: those whose `fields` have one of the `values`, each a tuple as long as `fields`."""
+
+    collection: str
+    fields: tuple[str, ...]
+    values: tuple[Values, ...]
+
+
+def by_id(collection: str, *ids: str) -> Read:
+    """The documents with these ids."""
+    return Read(collection, ("_id",), tuple((id,) for id in ids))
+
+
+def by_fields(collection: str, **fields: Any) -> Read:
+    """The documents that have all these values; needs an index that starts with these fields."""
+    return Read(collection, tuple(fields), (tuple(fields.values()),))
+
+
+class NotReadError(Exception):
+    """An act asked its batch for a document that the batch did not read: it waits for the next batch."""
+
+
+class Work:
+    """What a batch has read and will write. Acts see the changes of the acts before them.
+
+    Documents got from here must not be mutated: `update` makes a changed copy.
+    `now` is one naive UTC time for the batch, in whole milliseconds. `attempt` counts from 1: past 1, an earlier try
+    was rolled back or met a duplicate key, so what looked new may be there by now.
+    """
+
+    def __init__(self, now: datetime, attempt: int = 1, parent: Work | None = None) -> None:
+        self.now = now
+        self.attempt = attempt
+        self._parent = parent
+        self._documents: dict[tuple[str, str], Document | None] = {}
+        self._stored: set[tuple[str, str]] = set()
+        self._found: dict[tuple[str, tuple[str, ...]], dict[Values, list[str]]] = {}
+        self._inserted: dict[tuple[str, str], None] = {}
+        self._changes: dict[tuple[str, str], dict[str, Any]] = {}
+        self._deleted: dict[tuple[str, str], None] = {}
+
+    def get(self, collection: str, id: str) -> Document | None:
+        """The document as it is now in this batch, or None where there is none."""
+        key = (collection, id)
+        work: Work | None = self
+        while work is not None:
+            if key in work._documents:
+                return work._documents[key]
+            work = work._parent
+        raise NotReadError(f"{collection} {id}")
+
+    def find(self, collection: str, **fields: Any) -> list[Document]:
+        """The documents with these values, which the act must have asked for by `by_fields` with the same names."""
+        names, values = tuple(fields), tuple(fields.values())
+        root = self._root()
+        ids = root._found.get((collection, names), {}).get(values)
+        if ids is None:
+            raise NotReadError(f"{collection} {fields}")
+        made: list[str] = []
+        work: Work | None = self
+        while work is not None:
+            made[:0] = [id for name, id in work._inserted if name == collection]
+            work = work._parent
+        documents = (self.get(collection, id) for id in dict.fromkeys([*ids, *made]))
+        return [d for d in documents if d is not None and tuple(d.get(name) for name in names) == values]
+
+    def insert(self, collection: str, document: Document) -> Document:
+        """Add a new document."""
+        key = (collection, document["_id"])
+        self._inserted[key] = None
+        self._documents[key] = document
+        return document
+
+    def update(self, collection: str, id: str, **changes: Any) -> Document:
+        """Set these keys; returns the changed document."""
+        key = (collection, id)
+        document = self.get(collection, id)
+        if document is None:
+            raise KeyError(f"{collection} {id}")
+        changed = {**document, **changes}
+        self._documents[key] = changed
+        if key not in self._inserted:
+            self._changes[key] = {**self._changes.get(key, {}), **changes}
+        return changed
+
+    def delete(self, collection: str, id: str) -> None:
+        """Remove the document."""
+        key = (collection, id)
+        self._documents[key] = None
+        self._deleted[key] = None
+
+    def overlay(self) -> Work:
+        """A copy-on-write view for one act, to be merged or thrown away."""
+        return Work(self.now, self.attempt, self)
+
+    def merge(self) -> None:
+        """Put this overlay's changes into the work under it."""
+        parent = self._parent
+        if parent is None:
+            raise ValueError("only an overlay can be merged")
+        parent._documents |= self._documents
+        parent._inserted |= self._inserted
+        parent._deleted |= self._deleted
+        for key, changes in self._changes.items():
+            if key not in parent._inserted:
+                parent._changes[key] = {**parent._changes.get(key, {}), **changes}
+
+    def add_read(self, read: Read, documents: Iterable[Document]) -> None:
+        """Take what the database answered to `read`; changes that this batch has made already stay."""
+        found = self._found.setdefault((read.collection, read.fields), {})
+        for values in read.values:
+            found.setdefault(values, [])
+        for document in documents:
+            self._documents.setdefault((read.collection, document["_id"]), document)
+            self._stored.add((read.collection, document["_id"]))
+            ids = found[tuple(document.get(name) for name in read.fields)]
+            if document["_id"] not in ids:
+                ids.append(document["_id"])
+        if read.fields == ("_id",):
+            for (id,) in read.values:
+                self._documents.setdefault((read.collection, id), None)
+
+    def has_read(self, read: Read) -> Read | None:
+        """What of `read` is still to be read, or None."""
+        found = self._found.get((read.collection, read.fields), {})
+        missing = tuple(values for values in read.values if values not in found)
+        return Read(read.collection, read.fields, missing) if missing else None
+
+    def writes(self) -> dict[str, list[Write]]:
+        """The writes to make, by collection."""
+        out: dict[str, list[Write]] = {}
+        for key in self._inserted:
+            document = self._documents[key]
+            if document is not None:
+                # Acts of one batch may delete a document and insert it again: a bulk may not hold both.
+                again = key in self._stored
+                write: Write = ReplaceOne({"_id": key[1]}, document) if again else InsertOne(document)
+                out.setdefault(key[0], []).append(write)
+        for key, changes in self._changes.items():
+            if key not in self._deleted:
+                out.setdefault(key[0], []).append(UpdateOne({"_id": key[1]}, {"$set": changes}))
+        for key in self._deleted:
+            if key in self._stored and self._documents[key] is None:
+                out.setdefault(key[0], []).append(DeleteOne({"_id": key[1]}))
+        return out
+
+    def _root(self) -> Work:
+        work = self
+        while work._parent is not None:
+            work = work._parent
+        return work
+
+
+class Act(Protocol[Outcome_co]):
+    """Something to decide and write. Pure: everything it knows comes from itself and from the `Work`.
+
+    It may run several times, so its ids are made before it is submitted, and it looks up whether it happened already.
+    """
+
+    def reads(self, work: Work) -> Iterator[Sequence[Read]]:
+        """The documents it needs, in rounds: a later round may look into what earlier rounds read."""
+        ...
+
+    def decide(self, work: Work) -> Outcome_co:
+        """Write to `work` and return the outcome, or raise an ExpectedError: then nothing of this act is written."""
+        ...

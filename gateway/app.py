@@ -1,0 +1,182 @@
+"""The composition root: the one place where settings, database, graph, identity and transports are put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from starlette.routing import BaseRoute
+from starlette.routing import Router as StarletteRouter
+from starlette.types import ASGIApp, Scope
+
+from datastores import partners
+from datastores.commit import CommitLoops
+from datastores.indexes import create_indexes
+from datastores.mongo import Database
+from gateway import endpoint
+from gateway.access import Access
+from gateway.contexts import Contexts
+from gateway.drain import Drain
+from gateway.execution.executor import GraphExecutor
+from gateway.execution.requests import PreparedOperation
+from gateway.graphiql import page as graphiql
+from gateway.health import Readiness, health_routes
+from gateway.http import GraphQLOverHTTP
+from gateway.identity.authenticate import Authenticator
+from gateway.identity.development import DevelopmentIssuer
+from gateway.identity.jwks import IssuerKeys, issuer_client
+from gateway.identity.oidc import AccessTokens
+from gateway.limits import Limits, cors
+from gateway.live.hub import Hub
+from gateway.metrics import Metrics
+from gateway.operations import Operations
+from gateway.persisted import Documents, load_documents
+from gateway.settings import Settings
+from gateway.sse import EventStreams
+from gateway.sweeper import Sweeper
+from gateway.websocket import GraphQLOverWebSocket
+from resolvers import chores
+from resolvers.context import Context
+from schema.composition import Composed
+from schema.graph import subgraph, whole_graph
+
+Boot = Callable[[], Awaitable[graphiql.GraphiQLBoot]]
+READINESS_PING_S = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that is ready to serve. `app` is its ASGI application; `stop` makes it leave gracefully."""
+
+    app: ASGIApp
+    database: Database
+    commits: CommitLoops
+    contexts: Contexts
+    stop: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings,
+    mongodb_uri: str,
+    *,
+    issuer: DevelopmentIssuer | None = None,
+    boot: Callable[[Gateway], Boot] | None = None,
+    domain: str | None = None,
+) -> AsyncIterator[Gateway]:
+    """A gateway over the database at `mongodb_uri`, serving the whole graph, or one `domain` of it as a subgraph.
+
+    `issuer` is the development issuer, where its tokens are to be accepted; `boot` makes what GraphiQL is told.
+    Raises WrongDatabaseError where the database cannot be used.
+    """
+    documents = load_documents()
+    metrics = Metrics([document.name for document in documents.values()])
+    async with AsyncExitStack() as stack:
+        database = await Database.connect(
+            mongodb_uri, name=settings.database, driver=settings.mongo_driver.value, on_command=metrics.command
+        )
+        stack.push_async_callback(database.close)
+        await create_indexes(database)
+        commits = CommitLoops(database, on_batch=metrics.batch)
+        stack.push_async_callback(commits.drain)
+        hub = await stack.enter_async_context(Hub(database))
+        contexts = Contexts(database, commits, hub)
+        authenticator = Authenticator(
+            await _issuers(settings, issuer, stack), lambda id: partners.key_by_id(database, id)
+        )
+        operations = Operations(
+            GraphExecutor(_graph(domain), _log_unexpected),
+            Documents(
+                documents, automatic=settings.automatic_persisted_queries, persisted_only=settings.persisted_only
+            ),
+            contexts.open,
+            deadline_s=settings.request_deadline_s,
+            metrics=metrics,
+        )
+        streams = EventStreams(operations, max_streams=settings.max_sockets)
+        sockets = GraphQLOverWebSocket(
+            operations,
+            authenticator.from_connection_init,
+            metrics=metrics,
+            allowed_origins=settings.allowed_origins,
+            max_sockets=settings.max_sockets,
+        )
+        drain = Drain()
+
+        async def stop() -> None:
+            """Let nothing new in, let what runs come to its end, and tell streams to come back elsewhere."""
+            drain.start()
+            hub.end()
+            await streams.drain()
+            await sockets.drain(settings.drain_s)
+            await operations.drain(settings.drain_s)
+            await drain.idle(settings.drain_s)
+
+        gateway: Gateway
+
+        async def page_boot() -> graphiql.GraphiQLBoot:
+            return await boot(gateway)() if boot else graphiql.GraphiQLBoot()
+
+        http = GraphQLOverHTTP(
+            operations,
+            streams,
+            authenticator.from_header,
+            request_id=_request_id,
+            page=graphiql.page_app(page_boot) if domain is None else None,
+        )
+
+        async def database_answers() -> bool:
+            return await database.ping() <= READINESS_PING_S
+
+        async def logs_are_watched() -> bool:
+            return hub.is_open
+
+        readiness = Readiness(
+            {"database": database_answers, "live": logs_are_watched}, is_draining=lambda: drain.is_draining
+        )
+        routes: list[BaseRoute] = [
+            *endpoint.routes(http, sockets),
+            *graphiql.routes(),
+            *health_routes(readiness),
+            metrics.route(),
+        ]
+        app = Access(Limits(cors(StarletteRouter(routes), settings.allowed_origins)), drain, metrics)
+        gateway = Gateway(app, database, commits, contexts, stop)
+        await stack.enter_async_context(Sweeper(database, lambda: Context(database, commits, hub), chores.CHORES))
+        yield gateway
+
+
+def _graph(domain: str | None) -> Composed:
+    return whole_graph() if domain is None else subgraph(domain)
+
+
+async def _issuers(
+    settings: Settings, development: DevelopmentIssuer | None, stack: AsyncExitStack
+) -> list[AccessTokens]:
+    issuers = [development.access_tokens()] if development is not None else []
+    if settings.oidc_issuer is not None and settings.oidc_audience is not None:
+        client = await stack.enter_async_context(issuer_client())
+        keys = IssuerKeys(
+            settings.oidc_issuer, client, https_only=settings.is_production, jwks_url=settings.oidc_jwks_url
+        )
+        issuers.append(
+            AccessTokens(
+                issuer=settings.oidc_issuer,
+                audience=settings.oidc_audience,
+                algorithms=settings.oidc_algorithms,
+                keys=keys,
+            )
+        )
+    return issuers
+
+
+def _request_id(scope: Scope) -> str:
+    return str(scope["state"]["request_id"])
+
+
+def _log_unexpected(error: Exception, context: Context, prepared: PreparedOperation) -> None:
+    _log.error("field_failed", operation=prepared.name, request_id=context.request_id, exc_info=error)

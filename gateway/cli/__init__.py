@@ -1,0 +1,159 @@
+"""The `agora` command: which commands there are; each imports what it needs when it runs, so that all start quickly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from datastores.errors import ExpectedError
+from gateway.settings import Environment, Settings, SettingsError
+
+app = typer.Typer(
+    name="agora",
+    help="One graph for the everything app.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+partner_app = typer.Typer(help="Partners: applications that follow payments.", no_args_is_help=True)
+schema_app = typer.Typer(help="The schema in SDL.", no_args_is_help=True)
+ledger_app = typer.Typer(help="The ledger and its proofs.", no_args_is_help=True)
+app.add_typer(partner_app, name="partner")
+app.add_typer(schema_app, name="schema")
+app.add_typer(ledger_app, name="ledger")
+
+
+class CommandError(Exception):
+    """A command that cannot be carried out; the message is the one line that is printed."""
+
+
+def main() -> None:
+    """Run the command line; a failure that was foreseen is one line on stderr and exit code 1."""
+    try:
+        app()
+    except SettingsError as error:
+        _fail(*error.problems)
+    except (CommandError, ExpectedError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def settings(default_environment: Environment = Environment.DEVELOPMENT) -> Settings:
+    """The settings of the environment; raises SettingsError with all that is wrong."""
+    return Settings.from_environment(os.environ, default_environment=default_environment)
+
+
+@app.command()
+def dev(
+    lively: Annotated[bool, typer.Option(help="Let the town's people post, chat, pay and shop.")] = False,
+    port: Annotated[int | None, typer.Option(help="Serve here instead of AGORA_PORT (0: any free one).")] = None,
+) -> None:
+    """Serve the demo town on this machine: local database, demo people, GraphiQL."""
+    from gateway.cli.serving import serve_demo
+
+    _run(serve_demo(_with_port(settings(), port), lively=lively))
+
+
+@app.command()
+def serve(port: Annotated[int | None, typer.Option(help="Serve here instead of AGORA_PORT.")] = None) -> None:
+    """Serve the whole graph from MONGODB_URI, for production."""
+    from gateway.cli.serving import serve_graph
+
+    _run(serve_graph(_with_port(settings(Environment.PRODUCTION), port)))
+
+
+@app.command()
+def subgraph(
+    name: Annotated[str, typer.Argument(help="The domain, such as `posts`.")],
+    port: Annotated[int | None, typer.Option(help="Serve here instead of AGORA_PORT.")] = None,
+) -> None:
+    """Serve one domain as a Federation v2 subgraph from MONGODB_URI."""
+    from gateway.cli.serving import serve_graph
+
+    _run(serve_graph(_with_port(settings(), port), subgraph=name))
+
+
+@app.command()
+def token(handle: Annotated[str, typer.Argument(help="A person's handle, or the demo partner `pay-watch`.")]) -> None:
+    """Print a development token, and nothing else."""
+    from gateway.cli.tokens import development_token
+
+    typer.echo(development_token(settings(), handle))
+
+
+@app.command()
+def seed(
+    scale: Annotated[int, typer.Option(help="How many posts to plant, up to 1,000,000.", min=1, max=1_000_000)] = 1_000,
+) -> None:
+    """Plant the demo town and `--scale` further posts with people, follows, likes and messages; the same each time."""
+    from gateway.cli.seeding import seed_town
+
+    _run(seed_town(settings(), scale))
+
+
+@partner_app.command("create")
+def partner_create(
+    name: Annotated[str, typer.Argument(help="The application's name.")],
+    merchant: Annotated[list[str], typer.Option(help="A merchant's id, or the handle of a merchant's owner.")],
+) -> None:
+    """Make a partner application that follows these merchants, and print its key, which is shown this once."""
+    from gateway.cli.tokens import create_partner
+
+    typer.echo(_run(create_partner(settings(), name, merchant)))
+
+
+@schema_app.command("export")
+def schema_export(
+    output: Annotated[Path | None, typer.Option(help="Write here instead of the checked-in file.")] = None,
+) -> None:
+    """Write the schema's SDL."""
+    from gateway.cli.schema_files import export
+
+    typer.echo(f"wrote {export(output)}")
+
+
+@schema_app.command("check")
+def schema_check(
+    against: Annotated[str | None, typer.Option(help="An SDL file, or a git revision, to compare with.")] = None,
+) -> None:
+    """Fail where the checked-in SDL is not the code's, or a change breaks what clients rely on."""
+    from gateway.cli.schema_files import check
+
+    typer.echo(check(against))
+
+
+@ledger_app.command("verify")
+def ledger_verify() -> None:
+    """Replay the ledger: sums, hash chain, numbering and balances; exit code 1 where something is wrong."""
+    from gateway.cli.ledgers import verify
+
+    if not _run(verify(settings())):
+        raise SystemExit(1)
+
+
+def _with_port(given: Settings, port: int | None) -> Settings:
+    from dataclasses import replace
+
+    return given if port is None else replace(given, port=port)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    if sys.platform != "win32":
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
+    return asyncio.run(work)
+
+
+def _fail(*lines: str) -> None:
+    for line in lines:
+        print(f"agora: {line}", file=sys.stderr)
+    raise SystemExit(1)

@@ -1,0 +1,44 @@
+"""Which database a command talks to: MONGODB_URI, the one that a running `agora dev` has, or one of its own meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from datastores.indexes import create_indexes
+from datastores.local import DataDirLocked, local_database
+from datastores.mongo import Database
+from gateway.settings import Settings
+
+
+@asynccontextmanager
+async def mongodb_uri(settings: Settings) -> AsyncIterator[str]:
+    """The URI of the database for as long as the block runs; raises DataDirLocked where another has the data folder."""
+    if settings.mongodb_uri is not None:
+        yield settings.mongodb_uri
+        return
+    async with local_database(settings.data_dir) as local:
+        yield local.uri
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database with its indexes, also while `agora dev` runs on the same data folder."""
+    try:
+        async with mongodb_uri(settings) as uri:
+            async with _connected(settings, uri) as database:
+                yield database
+    except DataDirLocked:
+        port = (settings.data_dir / "port").read_text().strip()
+        async with _connected(settings, f"mongodb://127.0.0.1:{port}/?directConnection=true") as database:
+            yield database
+
+
+@asynccontextmanager
+async def _connected(settings: Settings, uri: str) -> AsyncIterator[Database]:
+    database = await Database.connect(uri, name=settings.database, driver=settings.mongo_driver.value)
+    try:
+        await create_indexes(database)
+        yield database
+    finally:
+        await database.close()

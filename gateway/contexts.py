@@ -1,0 +1,56 @@
+"""From an identity to the context of its use cases: which user, which partner, which merchants."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from datastores import partners
+from datastores.commit import CommitLoops
+from datastores.mongo import Database
+from gateway.identity.identities import Identity, Partner, Person
+from resolvers.accounts import sign_in
+from resolvers.context import ANONYMOUS, Context, Hub, Viewer
+
+MAX_REMEMBERED_PEOPLE: Final = 50_000
+
+
+class Contexts:
+    """Makes contexts. Which user an issuer's subject is never changes, so it is remembered, for at most 50,000 people."""
+
+    def __init__(self, database: Database, commits: CommitLoops, hub: Hub) -> None:
+        self._database = database
+        self._commits = commits
+        self._hub = hub
+        self._users: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    async def open(self, identity: Identity, request_id: str) -> Context:
+        """The context of one operation; the first of a person who is new makes their user."""
+        return Context(self._database, self._commits, self._hub, await self._viewer(identity), request_id=request_id)
+
+    async def _viewer(self, identity: Identity) -> Viewer:
+        if isinstance(identity, Person):
+            return Viewer("person", user_id=await self._user_id(identity))
+        if isinstance(identity, Partner):
+            merchants = await partners.merchants_of(self._database, identity.partner_id)
+            return Viewer(
+                "partner", partner_id=identity.partner_id, merchant_ids=tuple(merchants), scopes=identity.scopes
+            )
+        return ANONYMOUS
+
+    async def _user_id(self, person: Person) -> str:
+        key = (person.issuer, person.subject)
+        if (known := self._users.get(key)) is not None:
+            self._users.move_to_end(key)
+            return known
+        user_id = await sign_in(
+            self._database,
+            issuer=person.issuer,
+            subject=person.subject,
+            preferred_username=person.preferred_username,
+            name=person.name,
+        )
+        self._users[key] = user_id
+        while len(self._users) > MAX_REMEMBERED_PEOPLE:
+            self._users.popitem(last=False)
+        return user_id
