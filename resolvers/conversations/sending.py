@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from datastores import conversations as store
-from datastores import ledger
 from datastores.commit import CommitLoop, CommitLoops
 from datastores.conversations import SendMessage, WrittenMessage
 from datastores.errors import NotFoundError, ValidationError
@@ -74,7 +73,7 @@ async def send_message(
         transfer_id=transfer_id,
         payment_request_id=payment_request_id,
     )
-    return await _send(ctx.database, ctx.commits[LOOP], act, len(conversation["member_ids"]))
+    return await _send(ctx.commits[LOOP], act, len(conversation["member_ids"]))
 
 
 async def post_money_message(
@@ -106,7 +105,7 @@ async def post_money_message(
         transfer_id=transfer_id,
         payment_request_id=payment_request_id,
     )
-    return await _send(database, commits[LOOP], act, len(conversation["member_ids"]))
+    return await _send(commits[LOOP], act, len(conversation["member_ids"]))
 
 
 async def edit_message(ctx: Context, *, message_id: str, text: str) -> WrittenMessage:
@@ -152,12 +151,9 @@ async def _react(ctx: Context, message_id: str, emoji: str, *, present: bool) ->
     return await ctx.commits[LOOP].submit(store.React(message_id, viewer_id, emoji, present), weight=4)
 
 
-async def _send(database: Database, loop: CommitLoop, act: SendMessage, members: int) -> WrittenMessage:
+async def _send(loop: CommitLoop, act: SendMessage, members: int) -> WrittenMessage:
     # A message is a row in the inbox of every member, and those rows are what bounds a batch.
-    written = await loop.submit(act, weight=members + 2)
-    if act.transfer_id is not None and written.message["transfer_id"] == act.transfer_id:
-        await ledger.show_transfer(database, act.transfer_id, act.conversation_id)
-    return written
+    return await loop.submit(act, weight=members + 2)
 
 
 def is_emoji(text: str) -> bool:
