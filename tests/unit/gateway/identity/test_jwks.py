@@ -171,7 +171,6 @@ async def test_nobody_listens_where_the_issuer_should_be(client: httpx.AsyncClie
         b'{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "a"}]}',
         b'{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "a"}]}',
         b"[" * 100_000,
-        b'{"keys": "' + b"x" * MAX_DOCUMENT_BYTES + b'"}',
     ],
 )
 async def test_answers_that_hold_no_usable_key(issuer: Issuer, keys: IssuerKeys, clock: Clock, body: bytes) -> None:
@@ -199,6 +198,18 @@ async def test_unusable_keys_beside_a_usable_one_are_passed_over(issuer: Issuer,
     issuer.body = json.dumps({"keys": [*others, good]}).encode()
 
     assert ids(await keys.find(None)) == [issuer.keys[0].kid]
+
+
+async def test_an_answer_has_a_greatest_size(issuer: Issuer, keys: IssuerKeys, clock: Clock) -> None:
+    document = json.dumps({"keys": [issuer.keys[0].as_dict(private=False)]}).encode()
+    issuer.body = document + b" " * (MAX_DOCUMENT_BYTES + 1 - len(document))
+    with pytest.raises(IdentityUnavailable):
+        await keys.find(None)
+
+    issuer.body = issuer.body[:-1]
+    clock.now += COOLDOWN_S
+
+    assert await keys.find(None)
 
 
 async def test_too_many_keys(issuer: Issuer, keys: IssuerKeys) -> None:
