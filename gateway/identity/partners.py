@@ -12,7 +12,7 @@ import hmac
 import re
 import secrets
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypedDict
@@ -36,7 +36,7 @@ class PartnerKeyDocument(TypedDict):
     _id: str
     partner_id: str
     secret_hash: str
-    scopes: Sequence[str]
+    scopes: list[str]
     expires_at: datetime | None
     revoked_at: datetime | None
 
