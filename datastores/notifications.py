@@ -11,7 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from .commit import CommitLoop, Read, Work, by_id
 from .errors import NotFoundError
-from .ids import derived_id
+from .ids import derived_id, is_id
 from .mongo import Database, Document
 from .paging import PageDocument, Window, keyset, page
 
@@ -115,8 +115,9 @@ async def append(loop: CommitLoop, notice: Notice) -> NotificationDocument:
 
 async def by_ids(database: Database, user_id: str, ids: Sequence[str]) -> list[Document | None]:
     """For each id the notification, or None unless it is this person's."""
-    found = await database.by_ids(NOTIFICATIONS, ids)
-    return [document if document is not None and document["user_id"] == user_id else None for document in found]
+    found = await database.by_ids(NOTIFICATIONS, [id for id in ids if is_id("ntf", id)])
+    theirs = {each["_id"]: each for each in found if each is not None and each["user_id"] == user_id}
+    return [theirs.get(id) for id in ids]
 
 
 async def newest(database: Database, user_id: str, window: Window) -> PageDocument:
@@ -131,7 +132,7 @@ async def mark_read(database: Database, user_id: str, up_to: str, now: datetime)
 
     Raises NotFoundError unless `up_to` is a notification of this person. What was read before keeps its time.
     """
-    last = await database.find_one(NOTIFICATIONS, {"_id": up_to, "user_id": user_id})
+    (last,) = await by_ids(database, user_id, [up_to])
     if last is None:
         raise NotFoundError("There is no such notification")
     unread: dict[str, Any] = {"user_id": user_id, "read_at": None}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Final, Literal
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Final, Literal, cast
 
 from datastores import notifications as store
 from datastores.errors import ExpectedError
 from datastores.mongo import Document
-from datastores.paging import PageDocument, window
+from datastores.paging import PageDocument, decode_cursor, encode_cursor, window
 
+from .connections import HasId
 from .context import Context
+from .streams import follow
 
 Kind = Literal[
     "follow",
@@ -51,16 +54,22 @@ async def notify(ctx: Context, *, user_id: str, kind: Kind, actor_id: str | None
 
 
 async def by_id(ctx: Context, ids: Sequence[str]) -> list[Document | None]:
-    """For each id the notification, or None unless it is the viewer's."""
+    """For each id the notification, or None unless it is the viewer's; one read."""
     if ctx.viewer.user_id is None:
         return [None] * len(ids)
     return await store.by_ids(ctx.database, ctx.viewer.user_id, ids)
 
 
-async def notifications(ctx: Context, *, first: int | None = None, after: str | None = None) -> PageDocument:
-    """The viewer's notifications, newest first."""
-    user_id = ctx.viewer.person()
-    return await store.newest(ctx.database, user_id, window(f"notifications/{user_id}", int, first=first, after=after))
+async def notifications(
+    ctx: Context, viewers: Sequence[HasId], *, first: int | None = None, after: str | None = None
+) -> list[PageDocument]:
+    """For the viewer a page of their notifications, newest first."""
+
+    async def one(user_id: str) -> PageDocument:
+        asked = window(f"notifications/{user_id}", int, first=first, after=after)
+        return await store.newest(ctx.database, user_id, asked)
+
+    return [await one(viewer["_id"]) for viewer in viewers]
 
 
 async def mark_read(ctx: Context, *, up_to: str) -> int:
@@ -68,4 +77,29 @@ async def mark_read(ctx: Context, *, up_to: str) -> int:
 
     Raises NotFoundError unless it is a notification of the viewer.
     """
-    return await store.mark_read(ctx.database, ctx.viewer.person(), up_to, ctx.now())
+    user_id = ctx.viewer.person()
+    return await store.mark_read(ctx.database, user_id, up_to, ctx.now())
+
+
+async def notification_added(ctx: Context, *, after: str | None) -> AsyncGenerator[Document, None]:
+    """Each new notification of the viewer, as it is now, with its cursor.
+
+    Raises ValidationError for a cursor of something else, and what `follow` raises.
+    """
+    user_id = ctx.viewer.person()
+    scope = f"notification_events/{user_id}"
+    rows = follow(
+        ctx,
+        store.EVENTS,
+        [user_id],
+        after=None if after is None else cast(int, decode_cursor(scope, after, int)[0]),
+        head=lambda: store.head(ctx.database, user_id),
+        read=lambda number, limit: store.rows_after(ctx.database, user_id, number, limit),
+        number=lambda row: cast(int, row["n"]),
+        scope=scope,
+        contiguous=True,
+    )
+    async with aclosing(rows):
+        async for row in rows:
+            (document,) = await store.by_ids(ctx.database, user_id, [row["notification_id"]])
+            yield {"cursor": encode_cursor(scope, row["n"]), "notification": document}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datastores import ledger
+from datastores import ledger, wallets
 from datastores.errors import NotFoundError
+from datastores.ids import is_id
 from resolvers.context import Context
 
 
@@ -15,4 +16,7 @@ async def check_attachable(ctx: Context, *, transfer_id: str | None, payment_req
         if transfer is None or viewer_id not in (transfer["sender_id"], transfer["recipient_id"]):
             raise NotFoundError("There is no such transfer of yours")
     if payment_request_id is not None:
-        raise NotFoundError("There is no such payment request of yours")
+        wanted = [payment_request_id] if is_id("preq", payment_request_id) else []
+        requests = await wallets.requests_by_ids(ctx.database, wanted)
+        if not any(request is not None and viewer_id in request["people"] for request in requests):
+            raise NotFoundError("There is no such payment request of yours")
