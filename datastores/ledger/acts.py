@@ -38,6 +38,7 @@ from .transfers import (
 )
 
 FOLLOW_UPS: Final = "follow_ups"
+MAX_DUE: Final = 100
 INDEXES: Mapping[str, Sequence[IndexModel]] = {FOLLOW_UPS: [IndexModel([("due_at", ASCENDING)], name="due_at")]}
 
 
@@ -189,9 +190,12 @@ def follow_up_document(follow_up: FollowUp, entry_id: str, now: datetime) -> Doc
     }
 
 
-async def due_follow_ups(database: Database, now: datetime, limit: int = 100) -> list[Document]:
-    """The follow-ups that nobody has finished in time, the longest due first."""
-    return await database.find(FOLLOW_UPS, {"due_at": {"$lte": now}}, sort=[("due_at", ASCENDING)], limit=limit)
+async def due_follow_ups(
+    database: Database, now: datetime, kinds: Sequence[str], limit: int = MAX_DUE
+) -> list[Document]:
+    """The follow-ups of these kinds that nobody has finished in time, the longest due first; at most `limit`."""
+    filter = {"kind": {"$in": list(kinds)}, "due_at": {"$lte": now}}
+    return await database.find(FOLLOW_UPS, filter, sort=[("due_at", ASCENDING)], limit=limit)
 
 
 async def postpone_follow_up(database: Database, id: str, due_at: datetime) -> None:

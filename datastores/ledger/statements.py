@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, cast
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
 
 from datastores.ids import is_id
 from datastores.mongo import Database, Document
 from datastores.paging import PageDocument, Window, keyset, page
 
+from .accounts import Account
 from .currencies import money
 from .entries import (
     ENTRIES,
@@ -48,8 +49,9 @@ def leg_documents(entry: Entry) -> list[Document]:
             "created_at": entry["created_at"],
             "amount": money(leg["delta"], currency),
             "balance_after": money(leg["posted_after"], currency),
-            "sender_id": entry["sender_id"],
-            "recipient_id": entry["recipient_id"],
+            "counterparty_id": next(
+                (who for who in (entry["sender_id"], entry["recipient_id"]) if who != leg["owner_id"]), None
+            ),
             "transfer_id": sibling_id(entry["pending_id"] or entry["_id"], "trf"),
             "hash": entry["hash"],
         }
@@ -81,6 +83,7 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> Document:
         "refunded_amount": money(refunded, currency) if refunded else None,
         "conversation_id": kept.get("conversation_id"),
         "order_id": entry["order_id"],
+        "merchants": entry["merchants"],
         "code": kept.get("code"),
         "message": kept.get("message"),
         "seq": kept.get("resolved_seq") or entry["seq"],
@@ -139,20 +142,33 @@ def is_leg_id(text: str) -> bool:
     return is_id("leg", entry) and index.isascii() and index.isdigit() and len(index) <= 2
 
 
-async def legs_of_account(
-    database: Database, account_id: str, states: Sequence[EntryState], window: Window
-) -> PageDocument:
-    """A page of the legs of an account in these states, the newest first; the sort key is the entry's `seq`."""
+async def legs_of_accounts(
+    database: Database, windows: Mapping[str, Window], states: Sequence[EntryState]
+) -> dict[str, PageDocument]:
+    """For each account the page of its legs in these states that its window asks for, the newest first; one command.
+
+    The sort key is the entry's `seq`. At most 250 accounts.
+    """
+    first, *others = [(account_id, _leg_stages(account_id, window, states)) for account_id, window in windows.items()]
+    unions: list[Document] = [{"$unionWith": {"coll": ENTRIES, "pipeline": stages}} for _, stages in others]
+    by_account: dict[str, list[Document]] = {account_id: [] for account_id in windows}
+    for entry in await database.aggregate(ENTRIES, [*first[1], *unions]):
+        account_id = entry["of_account"]
+        legs = leg_documents(cast(Entry, entry))
+        by_account[account_id].append(next(leg for leg in legs if leg["wallet_id"] == account_id))
+    return {id: page(by_account[id], window, lambda leg: (leg["seq"],)) for id, window in windows.items()}
+
+
+def _leg_stages(account_id: str, window: Window, states: Sequence[EntryState]) -> list[Document]:
     place, sort = keyset([("seq", -1)], window)
-    filter: Document = {
+    match: Document = {
         "legs.account_id": account_id,
         "state": {"$in": [state.value for state in states]},
         "kind": {"$nin": list(_NOT_SHOWN)},
         **place,
     }
-    entries = cast("list[Entry]", await database.find(ENTRIES, filter, sort=sort, limit=window.limit))
-    legs = [next(leg for leg in leg_documents(entry) if leg["wallet_id"] == account_id) for entry in entries]
-    return page(legs, window, lambda leg: (leg["seq"],))
+    of_account = {"$addFields": {"of_account": {"$literal": account_id}}}
+    return [{"$match": match}, {"$sort": dict(sort)}, {"$limit": window.limit}, of_account]
 
 
 async def head(database: Database) -> Head | None:
@@ -160,14 +176,52 @@ async def head(database: Database) -> Head | None:
     return cast("Head | None", await database.find_one(HEADS, {"_id": PARTITION}))
 
 
-def account_after(entry: Entry, account: dict[str, Any]) -> Document:
-    """The account as it stood after this entry, which must have a leg on it."""
-    leg = next(leg for leg in entry["legs"] if leg["account_id"] == account["_id"])
+async def memos_of(database: Database, transfer_ids: Sequence[str]) -> list[str | None]:
+    """For each transfer its memo or None, in the order of the ids; one read."""
+    records = await database.by_ids(TRANSFERS, transfer_ids, projection={"memo": 1})
+    return [record.get("memo") if record else None for record in records]
+
+
+def wallet_document(account: Account) -> Document:
+    """A wallet as its owner sees it, amounts as money."""
+    return _wallet(
+        account["_id"],
+        account["owner_id"],
+        account["currency"],
+        account["posted"],
+        account["pending_out"],
+        account["pending_in"],
+        account["version"],
+        account["status"],
+    )
+
+
+def wallet_after(entry: Entry, account_id: str) -> Document:
+    """The wallet as it stood after this entry, which must have a leg on it."""
+    leg = next(leg for leg in entry["legs"] if leg["account_id"] == account_id)
+    return _wallet(
+        account_id,
+        leg["owner_id"],
+        entry["currency"] or "",
+        leg["posted_after"],
+        leg["pending_out_after"],
+        leg["pending_in_after"],
+        leg["version_after"],
+        leg["status_after"],
+    )
+
+
+def _wallet(
+    id: str, owner_id: str | None, currency: str, posted: int, out: int, into: int, version: int, status: str
+) -> Document:
     return {
-        **account,
-        "posted": leg["posted_after"],
-        "pending_out": leg["pending_out_after"],
-        "pending_in": leg["pending_in_after"],
-        "version": leg["version_after"],
-        "status": leg["status_after"],
+        "_id": id,
+        "owner_id": owner_id,
+        "currency": currency,
+        "available": money(posted - out, currency),
+        "posted": money(posted, currency),
+        "pending_out": money(out, currency),
+        "pending_in": money(into, currency),
+        "version": version,
+        "status": status,
     }

@@ -166,7 +166,7 @@ def _decide(work: Work, command: Command, transfer: Transfer, state: EntryState,
     for party in transfer.parties:
         opened(work, party.account_id, party.kind, transfer.currency, party.owner_id)
     entry = append(work, command, _draft(transfer, legs=transfer.legs, state=state, effect=effect))
-    record = _first_record(transfer, state)
+    record = first_record(transfer, state)
     if record:
         work.insert(TRANSFERS, {"_id": command.id("trf"), **record})
     return Outcome(entry)
@@ -275,7 +275,7 @@ def _draft(
     if refused:
         event_type = "payment.refused" if awaited else None
     elif state is EntryState.PENDING:
-        event_type = "payment.held"
+        event_type = "payment.held" if awaited else None
     return Draft(
         transfer.kind,
         state,
@@ -286,7 +286,7 @@ def _draft(
         event_type=event_type,
         sender_id=transfer.sender_id,
         recipient_id=transfer.recipient_id,
-        merchants=transfer.merchants if event_type else (),
+        merchants=() if refused and not awaited else transfer.merchants,
         order_id=transfer.order_id,
         payment_request_id=transfer.payment_request_id,
         reverses=transfer.reverses,
@@ -322,7 +322,8 @@ def _refused(work: Work, transfer: Transfer) -> ExpectedError | None:
     return None
 
 
-def _first_record(transfer: Transfer, state: EntryState) -> Document:
+def first_record(transfer: Transfer, state: EntryState) -> Document:
+    """What there is to note of a transfer that has just been posted or reserved."""
     record: Document = {}
     if transfer.memo:
         record |= {"memo": transfer.memo.text, "memo_salt": transfer.memo.salt}
@@ -355,7 +356,8 @@ def _resolved(entry: Entry) -> dict[str, Any]:
 
 
 def _resolution(pending: Entry, kind: EntryKind, effect: Effect, legs: tuple[tuple[str, int], ...]) -> Draft:
-    released = effect is Effect.RELEASE
+    awaited = pending["order_id"] is not None or pending["payment_request_id"] is not None
+    settled, released = ("payment.captured", "payment.voided") if awaited else ("transfer.posted", None)
     return Draft(
         kind,
         EntryState.POSTED,
@@ -363,7 +365,7 @@ def _resolution(pending: Entry, kind: EntryKind, effect: Effect, legs: tuple[tup
         legs,
         currency=pending["currency"],
         amount=pending["amount"],
-        event_type="payment.voided" if released else "payment.captured",
+        event_type=released if effect is Effect.RELEASE else settled,
         sender_id=pending["sender_id"],
         recipient_id=pending["recipient_id"],
         merchants=tuple(pending["merchants"]),
