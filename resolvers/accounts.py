@@ -27,6 +27,7 @@ MAX_DISPLAY_NAME: Final = 50
 MAX_BIO: Final = 500
 MAX_IDENTITY: Final = 255
 HANDLE: Final = re.compile(r"@?([A-Za-z0-9_]{1,30})\Z")
+_LOOP: Final = "accounts"
 _FURTHER_DIGITS: Final = (4, 4, 6, 6, 8, 10)
 
 
@@ -109,9 +110,9 @@ async def follow(ctx: Context, *, user_id: str) -> Document:
     if user_id == viewer_id:
         raise ValidationError("One cannot follow oneself", "userId")
     _known(user_id)
-    await store.follow(ctx.database, viewer_id, user_id, ctx.now())
+    followed = await store.follow(ctx.commits[_LOOP], viewer_id, user_id, ctx.now())
     await notify(ctx, user_id=user_id, kind="follow", actor_id=viewer_id, subject_id=viewer_id)
-    return await _after(ctx, user_id)
+    return followed
 
 
 async def unfollow(ctx: Context, *, user_id: str) -> Document:
@@ -120,8 +121,7 @@ async def unfollow(ctx: Context, *, user_id: str) -> Document:
     if user_id == viewer_id:
         raise ValidationError("One cannot unfollow oneself", "userId")
     _known(user_id)
-    await store.unfollow(ctx.database, viewer_id, user_id)
-    return await _after(ctx, user_id)
+    return await store.unfollow(ctx.commits[_LOOP], viewer_id, user_id)
 
 
 async def viewer_follows(ctx: Context, users: Sequence[HasId]) -> list[bool]:
@@ -202,13 +202,6 @@ def display_name_of(name: str) -> str:
 def _known(user_id: str) -> None:
     if not is_id("usr", user_id):
         raise NotFoundError("There is no such user")
-
-
-async def _after(ctx: Context, user_id: str) -> Document:
-    (found,) = await store.by_ids(ctx.database, [user_id])
-    if found is None:
-        raise NotFoundError("There is no such user")
-    return found
 
 
 async def _with_users(

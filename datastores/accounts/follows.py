@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypedDict, cast
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from datastores.commit import CommitLoop, Read, Work, by_id
 from datastores.errors import NotFoundError, ValidationError
 from datastores.lists import windows
 from datastores.mongo import Database, Document, Session
 from datastores.paging import Window
-from datastores.transactions import add_to_counters, insert_in_batches, run_transaction
+from datastores.transactions import add_to_counters, insert_in_batches
 
 from .users import USERS
 
@@ -46,39 +48,54 @@ def follow_document(follower_id: str, followee_id: str, created_at: datetime) ->
     }
 
 
-async def follow(database: Database, follower_id: str, followee_id: str, now: datetime) -> None:
-    """Let one user follow another; once, however often it is asked for.
+@dataclass(frozen=True, slots=True)
+class _Follow:
+    document: FollowDocument
 
-    Raises NotFoundError where there is no `followee_id`, ValidationError past 10,000 people followed.
-    """
-    document = follow_document(follower_id, followee_id, now)
+    def reads(self, work: Work) -> Iterator[Sequence[Read]]:
+        follow = self.document
+        yield [by_id(FOLLOWS, follow["_id"]), by_id(USERS, follow["follower_id"], follow["followee_id"])]
 
-    async def act(session: Session) -> None:
-        update = {"$setOnInsert": document}
-        result = await database.update_one(FOLLOWS, {"_id": document["_id"]}, update, upsert=True, session=session)
-        if result.upserted_id is None:
-            return
-        below = {"_id": follower_id, "following_count": {"$lt": MAX_FOLLOWING}}
-        counted = await database.update_one(USERS, below, {"$inc": {"following_count": 1}}, session=session)
-        if not counted.matched_count:
+    def decide(self, work: Work) -> Document:
+        follower, followee = _both(work, self.document["follower_id"], self.document["followee_id"])
+        if work.get(FOLLOWS, self.document["_id"]) is not None:
+            return followee
+        if follower["following_count"] >= MAX_FOLLOWING:
             raise ValidationError(f"One can follow at most {MAX_FOLLOWING:,} people: unfollow somebody first", "userId")
-        followed = {"_id": followee_id}
-        counted = await database.update_one(USERS, followed, {"$inc": {"follower_count": 1}}, session=session)
-        if not counted.matched_count:
-            raise NotFoundError("There is no such user")
-
-    await run_transaction(database, act)
+        work.insert(FOLLOWS, cast(Document, self.document))
+        return _count(work, follower, followee, 1)
 
 
-async def unfollow(database: Database, follower_id: str, followee_id: str) -> None:
-    """End that one user follows another, if it was so."""
+@dataclass(frozen=True, slots=True)
+class _Unfollow:
+    follower_id: str
+    followee_id: str
 
-    async def act(session: Session) -> None:
-        if await database.delete_one(FOLLOWS, {"_id": _pair(follower_id, followee_id)}, session=session):
-            for id, counter in ((follower_id, "following_count"), (followee_id, "follower_count")):
-                await database.update_one(USERS, {"_id": id}, {"$inc": {counter: -1}}, session=session)
+    def reads(self, work: Work) -> Iterator[Sequence[Read]]:
+        pair = _pair(self.follower_id, self.followee_id)
+        yield [by_id(FOLLOWS, pair), by_id(USERS, self.follower_id, self.followee_id)]
 
-    await run_transaction(database, act)
+    def decide(self, work: Work) -> Document:
+        follower, followee = _both(work, self.follower_id, self.followee_id)
+        pair = _pair(self.follower_id, self.followee_id)
+        if work.get(FOLLOWS, pair) is None:
+            return followee
+        work.delete(FOLLOWS, pair)
+        return _count(work, follower, followee, -1)
+
+
+async def follow(loop: CommitLoop, follower_id: str, followee_id: str, now: datetime) -> Document:
+    """The user who is followed from now on; once, however often it is asked for.
+
+    Raises NotFoundError where there is no `followee_id`, ValidationError past 10,000 people followed. The two ids
+    must differ.
+    """
+    return await loop.submit(_Follow(follow_document(follower_id, followee_id, now)), weight=3)
+
+
+async def unfollow(loop: CommitLoop, follower_id: str, followee_id: str) -> Document:
+    """The user who is not followed any more, if they were; raises NotFoundError. The two ids must differ."""
+    return await loop.submit(_Unfollow(follower_id, followee_id), weight=3)
 
 
 async def follows_among(database: Database, pairs: Sequence[tuple[str, str]]) -> list[bool]:
@@ -117,6 +134,18 @@ async def insert_follows(database: Database, documents: Sequence[FollowDocument]
         await add_to_counters(database, USERS, "follower_count", (f["followee_id"] for f in inserted), session)
 
     await insert_in_batches(database, FOLLOWS, cast(list[Document], documents), count)
+
+
+def _both(work: Work, follower_id: str, followee_id: str) -> tuple[Document, Document]:
+    follower, followee = work.get(USERS, follower_id), work.get(USERS, followee_id)
+    if follower is None or followee is None:
+        raise NotFoundError("There is no such user")
+    return follower, followee
+
+
+def _count(work: Work, follower: Document, followee: Document, change: int) -> Document:
+    work.update(USERS, follower["_id"], following_count=follower["following_count"] + change)
+    return work.update(USERS, followee["_id"], follower_count=followee["follower_count"] + change)
 
 
 def _pair(follower_id: str, followee_id: str) -> str:
