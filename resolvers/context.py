@@ -63,6 +63,11 @@ class Feed(Protocol):
         """Whether there is nothing to take now, not even the news that rows were left out."""
         ...
 
+    @property
+    def overflowed_at(self) -> float | None:
+        """Since when (of `time.monotonic`) the queue has been full and its reader not told; None where it is not."""
+        ...
+
     async def take(self) -> Document:
         """The next row, which is shared with other readers: never change it.
 

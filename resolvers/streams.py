@@ -46,8 +46,9 @@ async def follow(
     With `contiguous` they rise by one for these topics, which is then checked. `coalesce` names what a live row
     supersedes while its reader is busy; what is read from the log is never coalesced.
 
-    Raises ValidationError for an `after` that the log has not reached, SlowConsumerError where the reader has fallen
-    behind for longer than `patience_s` (detail `cursor`, of the list named `scope`, is where to go on),
+    Raises ValidationError for an `after` that the log has not reached, SlowConsumerError where more rows wait than the
+    queue holds and the reader has not taken one, or not caught up, for `patience_s` (detail `cursor`, of the list named
+    `scope`, is where to go on; reading the past may take any time),
     StreamGapError where rows are gone from the log, UnavailableError where the database stays away for 30 s, and
     GoingAwayError when the process stops.
     """
@@ -61,7 +62,9 @@ async def follow(
         follower = _Follower(feed, read, number, last, contiguous, scope, patience_s)
         async with aclosing(follower.rows(is_behind=last < newest)) as rows:
             async for row in rows:
+                given_at = time.monotonic()
                 yield row
+                follower.check_pace(given_at)
 
 
 class _Follower:
@@ -100,7 +103,6 @@ class _Follower:
                     is_live, self._late_since = False, None
                 elif is_live and self._late_since is None:
                     self._late_since = missed.overflowed_at
-                self._check_pace()
                 continue
             if self._contiguous and self._number(row) > self.last + 1:
                 async with aclosing(self._written()) as written:
@@ -109,7 +111,6 @@ class _Follower:
             if self._number(row) > self.last:
                 self._advance(row)
                 yield row
-                self._check_pace()
 
     async def _written(self) -> AsyncGenerator[Document, None]:
         while True:
@@ -119,7 +120,6 @@ class _Follower:
             for row in page:
                 self._advance(row)
                 yield row
-                self._check_pace()
             if len(page) < PAGE:
                 return
 
@@ -129,11 +129,16 @@ class _Follower:
             raise StreamGapError("Older events are gone: read the list anew, then follow without a cursor")
         self.last = place
 
-    def _check_pace(self) -> None:
-        if self._late_since is None or time.monotonic() - self._late_since <= self._patience_s:
-            return
-        details = {} if self._scope is None else {"cursor": encode_cursor(self._scope, self.last)}
-        raise SlowConsumerError("You take events more slowly than they come: go on from your last cursor", **details)
+    def check_pace(self, given_at: float) -> None:
+        """Raise SlowConsumerError where the reader, who was given a row at that time, does not keep up."""
+        now = time.monotonic()
+        is_stuck = self._feed.overflowed_at is not None and now - given_at > self._patience_s
+        is_late = self._late_since is not None and now - self._late_since > self._patience_s
+        if is_stuck or is_late:
+            details = {} if self._scope is None else {"cursor": encode_cursor(self._scope, self.last)}
+            raise SlowConsumerError(
+                "You take events more slowly than they come: go on from your last cursor", **details
+            )
 
 
 async def signals(

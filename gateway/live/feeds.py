@@ -42,6 +42,11 @@ class Feed:
         """Whether there is nothing to take now, not even the news that rows were left out."""
         return not self._rows and self._missed is None
 
+    @property
+    def overflowed_at(self) -> float | None:
+        """Since when (of `time.monotonic`) the queue has been full and its reader not told; None where it is not."""
+        return None if self._missed is None else self._missed.overflowed_at
+
     def __len__(self) -> int:
         return len(self._rows)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
@@ -30,11 +29,28 @@ PAGE = 2
 STEPS = ("write", "write 3", "stream", "stream all", "gap", "nothing")
 
 
+class Clock:
+    """Goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture(scope="module", autouse=True)
-def short_queues() -> Iterator[None]:
+def short_queues(clock: Clock) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feeds, "MAX_QUEUED", QUEUE)
         patch.setattr(streams, "PAGE", PAGE)
+        patch.setattr(feeds, "time", clock)
+        patch.setattr(streams, "time", clock)
         yield
 
 
@@ -257,9 +273,12 @@ async def test_the_newest_cursor_is_not_from_the_future() -> None:
     await rows.aclose()
 
 
-async def test_a_reader_that_stays_behind_is_told_where_to_go_on() -> None:
-    world = World(0)
-    rows = world.follow(0, scope="journal/1", patience_s=0.0)
+@pytest.mark.parametrize("written", [0, 1])
+async def test_a_reader_that_takes_nothing_while_its_queue_is_full_is_told_where_to_go_on(
+    clock: Clock, written: int
+) -> None:
+    world = World(written)
+    rows = world.follow(0, scope="journal/1", patience_s=5)
     task = asyncio.create_task(anext(rows))
     await settle()
     world.write(10)
@@ -267,6 +286,7 @@ async def test_a_reader_that_stays_behind_is_told_where_to_go_on() -> None:
     assert (await task)["n"] == 1
 
     world.tell(9)
+    clock.now_s += 6
 
     with pytest.raises(SlowConsumerError) as caught:
         await anext(rows)
@@ -274,9 +294,48 @@ async def test_a_reader_that_stays_behind_is_told_where_to_go_on() -> None:
     assert world.feed is None
 
 
+async def test_a_reader_that_never_catches_up_with_what_is_live_is_told_where_to_go_on(clock: Clock) -> None:
+    world = World(0)
+    rows = world.follow(0, scope="journal/1", patience_s=5)
+    task = asyncio.create_task(anext(rows))
+    await settle()
+    world.write(1)
+    world.tell(1)
+    numbers = [(await task)["n"]]
+
+    async def take_too_slowly() -> None:
+        for _ in range(100):
+            world.write(2)
+            world.tell(2)
+            clock.now_s += 1
+            numbers.append((await anext(rows))["n"])
+
+    with pytest.raises(SlowConsumerError):
+        await take_too_slowly()
+
+    assert numbers == list(range(1, numbers[-1] + 1))
+    assert 5 < len(numbers) < 15
+
+
+async def test_a_reader_that_takes_nothing_for_long_goes_on_where_its_queue_sufficed(clock: Clock) -> None:
+    world = World(0)
+    rows = world.follow(0, patience_s=5)
+    task = asyncio.create_task(anext(rows))
+    await settle()
+    world.write(QUEUE + 1)
+    world.tell(1)
+    await task
+
+    world.tell(QUEUE)
+    clock.now_s += 1_000
+
+    assert [(await anext(rows))["n"] for _ in range(QUEUE)] == list(range(2, QUEUE + 2))
+    await rows.aclose()
+
+
 async def test_a_burst_that_is_longer_than_the_queue_is_no_reason_to_end() -> None:
     world = World(0)
-    rows = world.follow(0, patience_s=60.0)
+    rows = world.follow(0, patience_s=5)
     task = asyncio.create_task(anext(rows))
     await settle()
 
@@ -288,14 +347,20 @@ async def test_a_burst_that_is_longer_than_the_queue_is_no_reason_to_end() -> No
     await rows.aclose()
 
 
-async def test_a_queue_that_overflows_during_a_long_catch_up_is_no_reason_to_end() -> None:
+async def test_a_catch_up_may_take_longer_than_the_queue_lasts(clock: Clock) -> None:
     world = World(10)
-    rows = world.follow(0, patience_s=0.0)
+    read = world.read
+
+    async def slowly(after: int, limit: int) -> list[Document]:
+        clock.now_s += 100
+        return await read(after, limit)
+
+    world.read = slowly  # type: ignore[method-assign]
+    rows = world.follow(0, patience_s=5)
     assert (await anext(rows))["n"] == 1
 
     world.write(10)
     world.tell(10)
-    time.sleep(0.001)  # noqa: ASYNC251  # any time at all is past the reader's patience of none
 
     assert [(await anext(rows))["n"] for _ in range(19)] == list(range(2, 21))
     task = asyncio.create_task(anext(rows))
