@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
-from starlette.routing import BaseRoute
-from starlette.routing import Router as StarletteRouter
-from starlette.types import ASGIApp, Scope
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp
 
 from datastores import partners
 from datastores.commit import CommitLoops
@@ -24,10 +24,8 @@ from gateway.execution.requests import PreparedOperation
 from gateway.graphiql import page as graphiql
 from gateway.health import Readiness, health_routes
 from gateway.http import GraphQLOverHTTP
-from gateway.identity.authenticate import Authenticator
+from gateway.identity.authenticate import open_authenticator
 from gateway.identity.development import DevelopmentIssuer
-from gateway.identity.jwks import IssuerKeys, issuer_client
-from gateway.identity.oidc import AccessTokens
 from gateway.limits import Limits, cors
 from gateway.live.hub import Hub
 from gateway.metrics import Metrics
@@ -55,7 +53,9 @@ class Gateway:
     app: ASGIApp
     database: Database
     commits: CommitLoops
+    hub: Hub
     contexts: Contexts
+    graph: GraphExecutor
     stop: Callable[[], Awaitable[None]]
 
 
@@ -85,11 +85,17 @@ async def open_gateway(
         stack.push_async_callback(commits.drain)
         hub = await stack.enter_async_context(Hub(database))
         contexts = Contexts(database, commits, hub)
-        authenticator = Authenticator(
-            await _issuers(settings, issuer, stack), lambda id: partners.key_by_id(database, id)
+        authenticator = await stack.enter_async_context(
+            open_authenticator(
+                settings,
+                lambda key_id: partners.key_by_id(database, key_id),
+                development=issuer,
+                on_credential=metrics.authentication,
+            )
         )
+        graph = GraphExecutor(_graph(domain), _log_unexpected)
         operations = Operations(
-            GraphExecutor(_graph(domain), _log_unexpected),
+            graph,
             Documents(
                 documents, automatic=settings.automatic_persisted_queries, persisted_only=settings.persisted_only
             ),
@@ -97,7 +103,7 @@ async def open_gateway(
             deadline_s=settings.request_deadline_s,
             metrics=metrics,
         )
-        streams = EventStreams(operations, max_streams=settings.max_sockets)
+        streams = EventStreams(operations, metrics=metrics, max_streams=settings.max_sockets)
         sockets = GraphQLOverWebSocket(
             operations,
             authenticator.from_connection_init,
@@ -111,10 +117,12 @@ async def open_gateway(
             """Let nothing new in, let what runs come to its end, and tell streams to come back elsewhere."""
             drain.start()
             hub.end()
-            await streams.drain()
-            await sockets.drain(settings.drain_s)
-            await operations.drain(settings.drain_s)
-            await drain.idle(settings.drain_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.drain_s):
+                    await streams.drain()
+                    await sockets.drain(settings.drain_s)
+                    await operations.drain(settings.drain_s)
+                    await drain.idle(settings.drain_s)
 
         gateway: Gateway
 
@@ -125,7 +133,6 @@ async def open_gateway(
             operations,
             streams,
             authenticator.from_header,
-            request_id=_request_id,
             page=graphiql.page_app(page_boot) if domain is None else None,
         )
 
@@ -144,38 +151,14 @@ async def open_gateway(
             *health_routes(readiness),
             metrics.route(),
         ]
-        app = Access(Limits(cors(StarletteRouter(routes), settings.allowed_origins)), drain, metrics)
-        gateway = Gateway(app, database, commits, contexts, stop)
+        app = Access(Limits(cors(Router(routes), settings.allowed_origins)), drain, metrics)
+        gateway = Gateway(app, database, commits, hub, contexts, graph, stop)
         await stack.enter_async_context(Sweeper(database, lambda: Context(database, commits, hub), chores.CHORES))
         yield gateway
 
 
 def _graph(domain: str | None) -> Composed:
     return whole_graph() if domain is None else subgraph(domain)
-
-
-async def _issuers(
-    settings: Settings, development: DevelopmentIssuer | None, stack: AsyncExitStack
-) -> list[AccessTokens]:
-    issuers = [development.access_tokens()] if development is not None else []
-    if settings.oidc_issuer is not None and settings.oidc_audience is not None:
-        client = await stack.enter_async_context(issuer_client())
-        keys = IssuerKeys(
-            settings.oidc_issuer, client, https_only=settings.is_production, jwks_url=settings.oidc_jwks_url
-        )
-        issuers.append(
-            AccessTokens(
-                issuer=settings.oidc_issuer,
-                audience=settings.oidc_audience,
-                algorithms=settings.oidc_algorithms,
-                keys=keys,
-            )
-        )
-    return issuers
-
-
-def _request_id(scope: Scope) -> str:
-    return str(scope["state"]["request_id"])
 
 
 def _log_unexpected(error: Exception, context: Context, prepared: PreparedOperation) -> None:

@@ -16,7 +16,7 @@ MAX_REMEMBERED_PEOPLE: Final = 50_000
 
 
 class Contexts:
-    """Makes contexts. Which user an issuer's subject is never changes, so it is remembered, for at most 50,000 people."""
+    """Makes contexts. Which user a subject is never changes, so it is remembered, for at most 50,000 people."""
 
     def __init__(self, database: Database, commits: CommitLoops, hub: Hub) -> None:
         self._database = database

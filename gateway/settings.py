@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -97,6 +98,11 @@ class Settings:
     def is_production(self) -> bool:
         """Whether the stricter rules of production hold."""
         return self.environment is Environment.PRODUCTION
+
+    @classmethod
+    def of_process(cls, default_environment: Environment = Environment.DEVELOPMENT) -> Settings:
+        """The settings of this process's own environment; see `from_environment`."""
+        return cls.from_environment(os.environ, default_environment=default_environment)
 
     @classmethod
     def from_environment(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -47,7 +46,7 @@ def main() -> None:
 
 def settings(default_environment: Environment = Environment.DEVELOPMENT) -> Settings:
     """The settings of the environment; raises SettingsError with all that is wrong."""
-    return Settings.from_environment(os.environ, default_environment=default_environment)
+    return Settings.of_process(default_environment)
 
 
 @app.command()
@@ -77,7 +76,7 @@ def subgraph(
     """Serve one domain as a Federation v2 subgraph from MONGODB_URI."""
     from gateway.cli.serving import serve_graph
 
-    _run(serve_graph(_with_port(settings(), port), subgraph=name))
+    _run(serve_graph(_with_port(settings(Environment.PRODUCTION), port), subgraph=name))
 
 
 @app.command()

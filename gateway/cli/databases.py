@@ -1,9 +1,9 @@
-"""Which database a command talks to: MONGODB_URI, the one that a running `agora dev` has, or one of its own meanwhile."""
+"""Which database a command talks to: MONGODB_URI, that of a running `agora dev`, or one of its own meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from datastores.indexes import create_indexes
 from datastores.local import DataDirLocked, local_database
@@ -24,21 +24,13 @@ async def mongodb_uri(settings: Settings) -> AsyncIterator[str]:
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """The database with its indexes, also while `agora dev` runs on the same data folder."""
-    try:
-        async with mongodb_uri(settings) as uri:
-            async with _connected(settings, uri) as database:
-                yield database
-    except DataDirLocked:
-        port = (settings.data_dir / "port").read_text().strip()
-        async with _connected(settings, f"mongodb://127.0.0.1:{port}/?directConnection=true") as database:
-            yield database
-
-
-@asynccontextmanager
-async def _connected(settings: Settings, uri: str) -> AsyncIterator[Database]:
-    database = await Database.connect(uri, name=settings.database, driver=settings.mongo_driver.value)
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            uri = await stack.enter_async_context(mongodb_uri(settings))
+        except DataDirLocked:
+            port = (settings.data_dir / "port").read_text().strip()
+            uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        database = await Database.connect(uri, name=settings.database, driver=settings.mongo_driver.value)
+        stack.push_async_callback(database.close)
         await create_indexes(database)
         yield database
-    finally:
-        await database.close()

@@ -1,4 +1,4 @@
-"""The checked-in SDL: `schema/schema.graphql` is what the code says, `schema/core.graphql` what clients were promised."""
+"""The checked-in SDL: `schema.graphql` is what the code says, `core.graphql` what clients were promised."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def check(against: str | None) -> str:
     """A line that says all is well; raises CommandError where it is not."""
     sdl = exported_sdl()
     if not EXPORTED.exists() or EXPORTED.read_text(encoding="utf-8") != sdl:
-        raise CommandError(f"{EXPORTED.name} is not what the code says: run `agora schema export` and review the change")
+        stale = f"{EXPORTED.name} is not what the code says"
+        raise CommandError(f"{stale}: run `agora schema export` and review the change")
     now = build_schema(sdl)
     _refuse_breaking_changes(build_schema(PROMISED.read_text(encoding="utf-8")), now, PROMISED.name)
     if against is not None:

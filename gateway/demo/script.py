@@ -128,7 +128,9 @@ SHOPS: Final = (
         "Stoneware for every day, thrown and fired on the square.",
         "EUR",
         (
-            Ware("Blue breakfast bowl", "Holds porridge for one, or soup for the brave.", "pottery", "GOOD", "18.50", 24),
+            Ware(
+                "Blue breakfast bowl", "Holds porridge for one, or soup for the brave.", "pottery", "GOOD", "18.50", 24
+            ),
             Ware("Speckled mug", "0.3 litres, a handle for the whole hand.", "pottery", "GOOD", "14.00", 40),
             Ware("Teapot for two", "Does not drip. We checked.", "pottery", "GOOD", "46.00", 6),
             Ware("Plate, slightly crooked", "No two alike; none quite round.", "pottery", "GOOD", "12.00", 60),
@@ -160,6 +162,7 @@ SHOPS: Final = (
     ),
 )
 
+PARTNER: Final = "pay-watch"
 PURSES: Final = {"alice": ("820.00", "EUR"), "bob": ("340.00", "EUR"), "carol": ("1250.00", "EUR")}
 FOREIGN_PURSES: Final = {"alice": (("64.00", "USD"), ("12000", "JPY")), "bob": (("55.00", "USD"), ("8000", "JPY"))}
 DEFAULT_PURSE: Final = ("200.00", "EUR")

@@ -1,0 +1,129 @@
+"""Serving: the demo town on one machine, or a graph in production; from the listening socket to the graceful stop."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import AsyncExitStack
+from typing import Final
+
+import uvicorn
+
+from gateway.app import Boot, Gateway, open_gateway
+from gateway.identity.development import DevelopmentIssuer
+from gateway.logs import configure_logs
+from gateway.settings import Environment, LogLevel, Settings
+
+from . import CommandError
+from .databases import mongodb_uri
+
+BACKLOG: Final = 2_048
+# One frame more than a socket may send, so that the socket itself says what was wrong with it.
+MAX_FRAME_BYTES: Final = 128 * 1024
+KEEP_ALIVE_S: Final = 75
+
+
+async def serve_demo(settings: Settings, *, lively: bool) -> None:
+    """Serve the demo town until SIGINT or SIGTERM."""
+    from gateway.demo.lively import live
+    from gateway.demo.town import plant
+    from gateway.demo.welcome import boot_of, welcome
+
+    if settings.is_production:
+        raise CommandError("`agora dev` is not for production: use `agora serve`")
+    configure_logs(max(settings.log_level, LogLevel.WARNING, key=list(LogLevel).index), settings.log_format)
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listen(settings))
+        _say("starting the database")
+        uri = await stack.enter_async_context(mongodb_uri(settings))
+        issuer = DevelopmentIssuer.open(settings.data_dir, Environment.DEVELOPMENT)
+
+        def boot(gateway: Gateway) -> Boot:
+            return lambda: boot_of(gateway, issuer)
+
+        gateway = await stack.enter_async_context(open_gateway(settings, uri, issuer=issuer, boot=boot))
+        await plant(gateway, issuer, _say)
+        if lively:
+            await stack.enter_async_context(live(gateway))
+        print(welcome(_address(settings, listener), issuer, lively=lively), flush=True)
+        await _serve(gateway, listener)
+
+
+async def serve_graph(settings: Settings, *, subgraph: str | None = None) -> None:
+    """Serve the whole graph, or one domain of it, until SIGINT or SIGTERM."""
+    from schema.graph import DOMAINS
+
+    names = [domain.name for domain in DOMAINS]
+    if subgraph is not None and subgraph not in names:
+        raise CommandError(f"there is no domain {subgraph!r}: {', '.join(names)}")
+    configure_logs(settings.log_level, settings.log_format)
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listen(settings))
+        uri = await stack.enter_async_context(mongodb_uri(settings))
+        issuer = None
+        if not settings.is_production and settings.oidc_issuer is None:
+            issuer = DevelopmentIssuer.open(settings.data_dir, settings.environment)
+        gateway = await stack.enter_async_context(open_gateway(settings, uri, issuer=issuer, domain=subgraph))
+        print(f"agora: serving {subgraph or 'the graph'} at {_address(settings, listener)}", flush=True)
+        await _serve(gateway, listener)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A socket that listens at the settings' host and port; raises CommandError where it cannot."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        where = f"{settings.host}:{settings.port}"
+        raise CommandError(f"cannot listen at {where} ({error.strerror}): choose another AGORA_PORT") from None
+    listener.setblocking(False)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that lets the gateway leave before it closes connections."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._gateway.stop()
+        await super().shutdown(sockets)
+
+
+def server_config(gateway: Gateway) -> uvicorn.Config:
+    """How uvicorn serves a gateway, which is open already and logs by itself."""
+    return uvicorn.Config(
+        gateway.app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=MAX_FRAME_BYTES,
+        ws_ping_interval=None,
+        ws_ping_timeout=None,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=5,
+    )
+
+
+async def _serve(gateway: Gateway, listener: socket.socket) -> None:
+    await _Server(server_config(gateway), gateway).serve(sockets=[listener])
+
+
+def _say(text: str) -> None:
+    print(f"agora: {text}", file=sys.stderr, flush=True)
+
+
+def _address(settings: Settings, listener: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    shown = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104  # told apart, not bound
+    return f"http://{shown}:{listener.getsockname()[1]}/graphql"

@@ -1,0 +1,127 @@
+"""A real gateway over a planted demo town, and clients that speak to it over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import uvicorn
+from websockets.asyncio.client import connect
+
+from datastores.mongo import Driver
+from gateway.app import Gateway, open_gateway
+from gateway.cli.serving import listen, server_config
+from gateway.demo.script import PARTNER
+from gateway.demo.town import plant
+from gateway.identity.development import DevelopmentIssuer
+from gateway.settings import Environment, MongoDriver, Settings
+
+ANSWER_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Town:
+    """The running gateway, its address, and who may sign in."""
+
+    gateway: Gateway
+    issuer: DevelopmentIssuer
+    url: str
+    http: httpx.AsyncClient
+
+    def authorization(self, who: str | None) -> dict[str, str]:
+        """The header of a resident, of the demo partner, or of nobody."""
+        if who is None:
+            return {}
+        token = self.issuer.partner_key(PARTNER).text if who == PARTNER else self.issuer.token(who)
+        return {"Authorization": f"Bearer {token}"}
+
+    async def post(self, who: str | None, document: str, **variables: Any) -> httpx.Response:
+        """The raw response to one operation."""
+        body = {"query": document, "variables": variables}
+        return await self.http.post(self.url, json=body, headers=self.authorization(who))
+
+    async def ask(self, who: str | None, document: str, **variables: Any) -> Any:
+        """The `data` of an answer without errors."""
+        answer = (await self.post(who, document, **variables)).json()
+        assert "errors" not in answer, json.dumps(answer["errors"])[:2000]
+        return answer["data"]
+
+    async def id_of(self, handle: str) -> str:
+        """A resident's id."""
+        found = await self.ask(None, "query ($handle: String!) { user(handle: $handle) { id } }", handle=handle)
+        return str(found["user"]["id"])
+
+    @asynccontextmanager
+    async def subscribed(self, who: str | None, document: str, **variables: Any) -> AsyncIterator[Events]:
+        """The events of a subscription over a WebSocket, from the moment that it runs."""
+        url = self.url.replace("http", "ws", 1)
+        async with connect(url, subprotocols=["graphql-transport-ws"], max_size=2**20) as socket:  # type: ignore[list-item]
+            await socket.send(json.dumps({"type": "connection_init", "payload": self.authorization(who)}))
+            assert json.loads(await socket.recv())["type"] == "connection_ack"
+            payload = {"query": document, "variables": variables}
+            await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+            await self._until_listening()
+            yield Events(socket)
+
+    async def _until_listening(self) -> None:
+        # A subscription is not acknowledged: it runs when the hub has its feed.
+        before = {name: log.feeds for name, log in self.gateway.hub.statistics.items()}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                while {name: log.feeds for name, log in self.gateway.hub.statistics.items()} == before:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+
+class Events:
+    """What a subscription brings."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    async def message(self) -> dict[str, Any]:
+        """The next message of the protocol that is not a ping."""
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            while True:
+                message: dict[str, Any] = json.loads(await self._socket.recv())
+                if message["type"] == "ping":
+                    await self._socket.send(json.dumps({"type": "pong"}))
+                elif message["type"] != "pong":
+                    return message
+
+    async def next(self) -> Any:
+        """The `data` of the next event."""
+        message = await self.message()
+        assert message["type"] == "next", message
+        assert "errors" not in message["payload"], message["payload"]["errors"]
+        return message["payload"]["data"]
+
+
+@asynccontextmanager
+async def open_town(uri: str, driver: Driver, folder: Path) -> AsyncIterator[Town]:
+    """A planted town that serves on a free port, in a database of its own that is dropped at the end."""
+    settings = Settings(
+        port=0, data_dir=folder, database=f"agora_town_{uuid4().hex[:12]}", mongo_driver=MongoDriver(driver)
+    )
+    issuer = DevelopmentIssuer.open(folder, Environment.DEVELOPMENT)
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(open_gateway(settings, uri, issuer=issuer))
+        stack.push_async_callback(gateway.database.drop)
+        await plant(gateway, issuer, lambda _: None)
+        listener = stack.enter_context(listen(settings))
+        server = uvicorn.Server(server_config(gateway))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
+        try:
+            async with httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S) as http:
+                yield Town(gateway, issuer, url, http)
+        finally:
+            server.should_exit = True
+            await gateway.stop()
+            await serving
