@@ -37,10 +37,10 @@ def whole_graph() -> Graph:
 def subgraph(name: str) -> Subgraph:
     """One domain as a Federation v2 subgraph; raises KeyError for a domain that is not there.
 
-    The subgraph of `node(id:)` knows every entity, as a stub.
+    The subgraphs that answer any `Node` know every entity, as a stub.
     """
     domain = {domain.name: domain for domain in DOMAINS}[name]
-    stubs = ENTITIES if domain is accounts else ()
+    stubs = ENTITIES if domain in (accounts, notifications) else ()
     return Subgraph(domain, stubs=stubs, prefixes=PREFIXES, config=_config())
 
 

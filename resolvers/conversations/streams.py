@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from datastores import conversations as store
 from datastores.conversations import EVENTS, INBOX, EventKind, MembershipDocument
-from datastores.errors import ValidationError
+from datastores.errors import StreamGapError, ValidationError
 from datastores.mongo import Document
 from datastores.paging import decode_cursor, encode_cursor
 from datastores.signals import publish
@@ -48,8 +48,8 @@ async def message_added(ctx: Context, *, conversation_id: str, after: str | None
     Ends where the viewer is no member any more. Raises NotFoundError unless they are one, ValidationError for a cursor
     of something else, and what `follow` raises.
     """
-    await conversation_of_viewer(ctx, conversation_id)
-    async with aclosing(_events(ctx, conversation_id, _place(conversation_id, after))) as rows:
+    last, _ = await _start(ctx, conversation_id, after)
+    async with aclosing(_events(ctx, conversation_id, last)) as rows:
         async for row in rows:
             if row["kind"] == EventKind.MESSAGE_ADDED:
                 (message,) = await store.messages_by_ids(ctx.database, [row["message_id"]])
@@ -62,22 +62,22 @@ async def conversation_updated(
     """Everything that changes in a conversation: documents of `ConversationEvent`'s members.
 
     A catch-up ends with every member's read marker; from then on a marker that moves is told with the cursor of the
-    event before it, since markers take no number. Ends and raises as `message_added` does.
+    event before it, since markers take no number. Where the log does not go back to the cursor, a StreamGap says so and
+    the stream goes on from the newest event. Ends and raises as `message_added` does.
     """
-    conversation = await conversation_of_viewer(ctx, conversation_id)
-    head = conversation["event_n"]
-    last = _place(conversation_id, after)
-    is_caught_up = last is None
-    last = head if last is None else last
-    if last > head:
-        raise ValidationError("The cursor is past the end of this stream: pass one that the stream gave", "after")
-    async with aclosing(_events_and_markers(ctx, conversation_id, None if is_caught_up else last)) as changes:
+    last, head = await _start(ctx, conversation_id, after)
+    is_caught_up = after is None
+    async with aclosing(_events_and_markers(ctx, conversation_id, last)) as changes:
         async for change in changes:
             moved: list[str] = []
             if isinstance(change, _End):
                 return
             elif isinstance(change, _Marker):
                 moved = [change.user_id] if is_caught_up else []
+            elif isinstance(change, _Gap):
+                last = change.n
+                cursor = event_cursor(conversation_id, last)
+                yield {"__typename": "StreamGap", "cursor": cursor, "reason": change.reason}
             elif change is not None:
                 last = cast(int, change["n"])
                 yield await _event(ctx, conversation_id, change)
@@ -140,11 +140,36 @@ class _Marker:
     user_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """Events up to number `n` are gone from the log."""
+
+    n: int
+    reason: str
+
+
 class _End:
     """The viewer is no member any more."""
 
 
-async def _events(ctx: Context, conversation_id: str, after: int | None) -> AsyncGenerator[Document, None]:
+_Change = Document | _Marker | _Gap | _End | None
+
+
+async def _start(ctx: Context, conversation_id: str, after: str | None) -> tuple[int, int]:
+    """The numbers of the event to begin after and of the last one, as of the moment that the viewer was a member.
+
+    Beginning there, no one can be removed unnoticed between this look at their right and the first event.
+    """
+    head = (await conversation_of_viewer(ctx, conversation_id))["event_n"]
+    if after is None:
+        return head, head
+    place = cast(int, decode_cursor(_scope(conversation_id), after, int)[0])
+    if place > head:
+        raise ValidationError("The cursor is past the end of this stream: pass one that the stream gave", "after")
+    return place, head
+
+
+async def _events(ctx: Context, conversation_id: str, after: int) -> AsyncGenerator[Document, None]:
     """The rows of a conversation's log for as long as the viewer is a member.
 
     The log itself says, in its order, when a member left: nothing that came later is told.
@@ -171,19 +196,24 @@ async def _events(ctx: Context, conversation_id: str, after: int | None) -> Asyn
             yield row
 
 
-async def _events_and_markers(
-    ctx: Context, conversation_id: str, after: int | None
-) -> AsyncGenerator[Document | _Marker | _End | None, None]:
+async def _events_and_markers(ctx: Context, conversation_id: str, after: int | None) -> AsyncGenerator[_Change, None]:
     """Rows of the log and moved markers as they come; None first, and `_End` when the log ends."""
 
-    async def events() -> AsyncGenerator[Document | _Marker | _End | None, None]:
+    async def events() -> AsyncGenerator[_Change, None]:
         yield None
-        async with aclosing(_events(ctx, conversation_id, after)) as rows:
-            async for row in rows:
-                yield row
+        place, is_over = after, False
+        while not is_over:
+            try:
+                async with aclosing(_events(ctx, conversation_id, place)) as rows:
+                    async for row in rows:
+                        yield row
+                is_over = True
+            except StreamGapError as gap:
+                place = await store.event_head(ctx.database, conversation_id)
+                yield _Gap(place, gap.message)
         yield _End()
 
-    async def markers() -> AsyncGenerator[Document | _Marker | _End | None, None]:
+    async def markers() -> AsyncGenerator[_Change, None]:
         moved = signals(ctx, READ_MARKERS, conversation_id, key=lambda message: message["user_id"])
         async with aclosing(moved):
             async for message in moved:
@@ -239,10 +269,6 @@ async def _members(ctx: Context, conversation_id: str, user_ids: list[str]) -> l
     pairs = [(conversation_id, user_id) for user_id in (ctx.viewer.person(), *user_ids)]
     viewer, *members = await store.memberships(ctx.database, pairs)
     return [] if viewer is None else [member for member in members if member is not None]
-
-
-def _place(conversation_id: str, after: str | None) -> int | None:
-    return None if after is None else cast(int, decode_cursor(_scope(conversation_id), after, int)[0])
 
 
 def _scope(conversation_id: str) -> str:

@@ -84,7 +84,12 @@ class Composed:
         return str(entity.__strawberry_definition__.name)
 
     def load(self, context: Context, entity: type, id: str) -> Any:
-        """An awaitable of a document by id, or a stub where the owner of the entity is another subgraph."""
+        """An awaitable of a document by id, or a stub where the owner of the entity is another subgraph.
+
+        `entity` may be the interface of several: then the id's prefix says which.
+        """
+        if entity.__strawberry_definition__.is_interface:  # type: ignore[attr-defined]
+            entity = self.prefixes.get(id.partition("_")[0], entity)
         if (read := self.loaders.get(entity)) is None:
             return {"_id": id}
         return context.load(entity, lambda ids: read(context, ids), id, cache=True)

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from datastores.errors import NotFoundError, UnauthenticatedError, ValidationError
+from datastores.conversations import EVENTS
+from datastores.errors import NotFoundError, StreamGapError, UnauthenticatedError, ValidationError
 from datastores.mongo import Database, Document
 from gateway.live.hub import Hub
 from resolvers import conversations
@@ -192,6 +193,28 @@ class TestEverything:
 
         assert [event["member"]["last_read_seq"] for event in events] == [1, 0]
         assert {event["cursor"] for event in events} == {head}
+
+    async def test_a_log_that_was_cut_off_says_so_and_goes_on(self, database: Database, live: Ask, hub: Hub) -> None:
+        ann, bob = await people(database, "ann", "bob")
+        direct = await talk(live, ann, bob)
+        for text in "123":
+            await say(live, ann, direct, text)
+        await database.delete_one(EVENTS, {"conversation_id": direct["_id"], "n": 2})
+        zero = conversations.event_cursor(direct["_id"], 0)
+        stream = conversations.conversation_updated(live(bob), conversation_id=direct["_id"], after=zero)
+
+        async with listening(stream, hub, feeds=2) as listener:
+            events = await listener.hear(4)
+            listener.listen()
+            await say(live, ann, direct, "4")
+            events += await listener.hear(1)
+
+        kinds = ["MessageAdded", "StreamGap", "ReadMarkerMoved", "ReadMarkerMoved", "MessageAdded"]
+        assert [event["__typename"] for event in events] == kinds
+        assert events[1]["cursor"] == conversations.event_cursor(direct["_id"], 3)
+        assert events[4]["message"]["text"] == "4"
+        with pytest.raises(StreamGapError):
+            await heard(conversations.message_added(live(bob), conversation_id=direct["_id"], after=zero), 2)
 
     async def test_a_marker_that_moves_is_told_at_once_with_the_last_cursor(
         self, database: Database, live: Ask, hub: Hub
