@@ -198,6 +198,11 @@ async def due_follow_ups(
     return await database.find(FOLLOW_UPS, filter, sort=[("due_at", ASCENDING)], limit=limit)
 
 
+async def follow_up(database: Database, id: str) -> Document | None:
+    """The follow-up with this id, or None where it is done or never was."""
+    return await database.find_one(FOLLOW_UPS, {"_id": id})
+
+
 async def postpone_follow_up(database: Database, id: str, due_at: datetime) -> None:
     """Let the sweeper take it up again at this time."""
     await database.update_one(FOLLOW_UPS, {"_id": id}, {"$set": {"due_at": due_at}})

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, cast
+from datetime import datetime
+from typing import Final, TypedDict, cast
 
 from datastores.ids import is_id
 from datastores.mongo import Database, Document
 from datastores.paging import PageDocument, Window, keyset, page
 
 from .accounts import Account
-from .currencies import money
+from .currencies import Money, money
 from .entries import (
     ENTRIES,
     HEADS,
@@ -26,6 +27,65 @@ from .entries import (
 )
 from .transfers import TRANSFERS, TransferRecord, TransferState
 
+
+class WalletDocument(TypedDict):
+    """A wallet as its owner sees it."""
+
+    _id: str
+    owner_id: str | None
+    currency: str
+    available: Money
+    posted: Money
+    pending_out: Money
+    pending_in: Money
+    version: int
+    status: str
+
+
+class LegDocument(TypedDict):
+    """One leg of an entry, with what it shares with the entry; `amount` is signed."""
+
+    _id: str
+    entry_id: str
+    wallet_id: str
+    owner_id: str | None
+    seq: int
+    kind: str
+    state: str
+    created_at: datetime
+    amount: Money
+    balance_after: Money
+    counterparty_id: str | None
+    transfer_id: str
+    hash: str
+
+
+class TransferDocument(TypedDict):
+    """A transfer as it has become. `seq` is that of the entry that ended it, or began it."""
+
+    _id: str
+    entry_id: str
+    kind: str
+    state: str
+    amount: Money
+    fee: Money | None
+    from_id: str | None
+    to_id: str | None
+    sender_id: str | None
+    recipient_id: str | None
+    memo: str | None
+    memo_salt: str | None
+    created_at: datetime
+    refunded_amount: Money | None
+    conversation_id: str | None
+    order_id: str | None
+    merchants: list[str]
+    code: str | None
+    message: str | None
+    seq: int
+    resolved_by: str | None
+
+
 _NOT_SHOWN: Final = (EntryKind.NOTICE.value, EntryKind.STATUS.value)
 
 
@@ -34,7 +94,7 @@ def leg_id(entry_id: str, index: int) -> str:
     return f"{sibling_id(entry_id, 'leg')}_{index}"
 
 
-def leg_documents(entry: Entry) -> list[Document]:
+def leg_documents(entry: Entry) -> list[LegDocument]:
     """The legs of an entry, each as a document with what it shares with the entry."""
     currency = entry["currency"] or ""
     return [
@@ -59,7 +119,7 @@ def leg_documents(entry: Entry) -> list[Document]:
     ]
 
 
-def transfer_document(entry: Entry, record: TransferRecord | None) -> Document:
+def transfer_document(entry: Entry, record: TransferRecord | None) -> TransferDocument:
     """The transfer that this entry began, as it has become; all of it, whoever may see it."""
     kept: TransferRecord = record or {}
     currency = entry["currency"] or ""
@@ -101,7 +161,19 @@ def _state(entry: Entry, record: TransferRecord) -> TransferState:
 
 def is_transfer(entry: Entry) -> bool:
     """Whether the entry began a transfer: not a notice, and not the end of a reserve."""
-    return entry["kind"] not in _NOT_SHOWN and entry["pending_id"] is None
+    return has_statement(entry) and entry["pending_id"] is None
+
+
+def takes_part(entry: Entry, user_id: str) -> bool:
+    """Whether the entry concerns this person; one that was refused concerns its sender alone."""
+    if entry["state"] == EntryState.REFUSED:
+        return entry["sender_id"] == user_id
+    return user_id in (entry["sender_id"], entry["recipient_id"])
+
+
+def has_statement(entry: Entry) -> bool:
+    """Whether the legs of the entry are among the entries of their wallets."""
+    return entry["kind"] not in _NOT_SHOWN
 
 
 async def stored(database: Database, command: Command) -> Outcome | None:
@@ -114,7 +186,7 @@ async def entries_by_ids(database: Database, ids: Sequence[str]) -> list[Entry |
     return cast("list[Entry | None]", await database.by_ids(ENTRIES, ids))
 
 
-async def transfers_by_ids(database: Database, ids: Sequence[str]) -> list[Document | None]:
+async def transfers_by_ids(database: Database, ids: Sequence[str]) -> list[TransferDocument | None]:
     """For each id of a transfer its document or None, in the order of the ids; two reads."""
     wanted = [id if is_id("trf", id) else "" for id in ids]
     entries = await entries_by_ids(database, [sibling_id(id, "ent") if id else "" for id in wanted])
@@ -125,13 +197,13 @@ async def transfers_by_ids(database: Database, ids: Sequence[str]) -> list[Docum
     ]
 
 
-async def legs_by_ids(database: Database, ids: Sequence[str]) -> list[Document | None]:
+async def legs_by_ids(database: Database, ids: Sequence[str]) -> list[LegDocument | None]:
     """For each id of a leg its document or None, in the order of the ids; one read."""
     wanted = [sibling_id(id, "ent") if is_leg_id(id) else "" for id in ids]
     entries = await entries_by_ids(database, wanted)
-    out: list[Document | None] = []
+    out: list[LegDocument | None] = []
     for id, entry in zip(ids, entries, strict=True):
-        legs = leg_documents(entry) if entry is not None and entry["kind"] not in _NOT_SHOWN else []
+        legs = leg_documents(entry) if entry is not None and has_statement(entry) else []
         out.append(next((leg for leg in legs if leg["_id"] == id), None))
     return out
 
@@ -155,7 +227,7 @@ async def legs_of_accounts(
     for entry in await database.aggregate(ENTRIES, [*first[1], *unions]):
         account_id = entry["of_account"]
         legs = leg_documents(cast(Entry, entry))
-        by_account[account_id].append(next(leg for leg in legs if leg["wallet_id"] == account_id))
+        by_account[account_id].append(cast(Document, next(leg for leg in legs if leg["wallet_id"] == account_id)))
     return {id: page(by_account[id], window, lambda leg: (leg["seq"],)) for id, window in windows.items()}
 
 
@@ -182,7 +254,7 @@ async def memos_of(database: Database, transfer_ids: Sequence[str]) -> list[str 
     return [record.get("memo") if record else None for record in records]
 
 
-def wallet_document(account: Account) -> Document:
+def wallet_document(account: Account) -> WalletDocument:
     """A wallet as its owner sees it, amounts as money."""
     return _wallet(
         account["_id"],
@@ -196,7 +268,7 @@ def wallet_document(account: Account) -> Document:
     )
 
 
-def wallet_after(entry: Entry, account_id: str) -> Document:
+def wallet_after(entry: Entry, account_id: str) -> WalletDocument:
     """The wallet as it stood after this entry, which must have a leg on it."""
     leg = next(leg for leg in entry["legs"] if leg["account_id"] == account_id)
     return _wallet(
@@ -213,7 +285,7 @@ def wallet_after(entry: Entry, account_id: str) -> Document:
 
 def _wallet(
     id: str, owner_id: str | None, currency: str, posted: int, out: int, into: int, version: int, status: str
-) -> Document:
+) -> WalletDocument:
     return {
         "_id": id,
         "owner_id": owner_id,

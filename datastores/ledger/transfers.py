@@ -69,7 +69,7 @@ class TransferRecord(TypedDict, total=False):
     refunded: int
     memo: str | None
     memo_salt: str
-    conversation_id: str
+    conversation_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

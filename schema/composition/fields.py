@@ -127,9 +127,12 @@ def computed(function: Callable[[Any], Any], *, reads: Sequence[str], descriptio
     return _field(FieldSource("computed", function, reads=tuple(reads)), description)
 
 
-def loads(entity: type[Any], *, key: str, description: str) -> Any:
-    """A reference: the document of `entity` whose id the parent has under `key`."""
-    return _field(FieldSource("reference", key=key, entity=entity), description)
+def loads(entity: type[Any], *, key: str, description: str, name: str | None = None) -> Any:
+    """A reference: the document of `entity` whose id the parent has under `key`.
+
+    `name` is the field's name in GraphQL where Python cannot say it.
+    """
+    return _field(FieldSource("reference", key=key, entity=entity), description, graphql_name=name)
 
 
 def loads_many(entity: type[Any], *, key: str, description: str) -> Any:

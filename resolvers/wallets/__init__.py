@@ -1,0 +1,59 @@
+"""Wallets: what people may do with their money, what they see of it, and what the system finishes for them."""
+
+from .acting import AmountInput, MoneyMoved, balance_cursor, decided, merchants_of, paying_wallet, submit
+from .balances import balance_changed
+from .follow_ups import expire_payment_requests, finish_follow_ups
+from .opening import open_wallet
+from .rails import top_up_wallet, withdraw_from_wallet
+from .reading import (
+    entries,
+    legs_by_id,
+    may_attach_payment_request,
+    may_attach_transfer,
+    memos,
+    payment_requests,
+    payment_requests_by_id,
+    receipts,
+    transfers_by_id,
+    wallet,
+    wallets,
+    wallets_by_id,
+)
+from .requests import accept_payment_request, cancel_payment_request, decline_payment_request, request_payment
+from .transfers import Target, moved, refund_transfer, transfer_funds
+
+__all__ = [
+    "AmountInput",
+    "MoneyMoved",
+    "Target",
+    "accept_payment_request",
+    "balance_changed",
+    "balance_cursor",
+    "cancel_payment_request",
+    "decided",
+    "decline_payment_request",
+    "entries",
+    "expire_payment_requests",
+    "finish_follow_ups",
+    "legs_by_id",
+    "may_attach_payment_request",
+    "may_attach_transfer",
+    "memos",
+    "merchants_of",
+    "moved",
+    "open_wallet",
+    "paying_wallet",
+    "payment_requests",
+    "payment_requests_by_id",
+    "receipts",
+    "refund_transfer",
+    "request_payment",
+    "submit",
+    "top_up_wallet",
+    "transfer_funds",
+    "transfers_by_id",
+    "wallet",
+    "wallets",
+    "wallets_by_id",
+    "withdraw_from_wallet",
+]
