@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -77,15 +78,14 @@ class GraphQLOverHTTP:
         else:
             parameters = from_body(await _body(scope, receive))
         if accept.prefers_stream:
-            await self._stream_any(parameters, asked, method, receive, send)
+            await self._stream_any(parameters, asked, scope, receive, send)
             return
         prepared = self._operations.prepare(parameters, asked)
         _check_method(method, prepared)
         if prepared.kind != "subscription":
             await self._answer_once(prepared, asked, accept, scope, receive, send)
         elif accept.streams:
-            asked = Asked(asked.identity, "sse", asked.request_id)
-            await self._streams.answer(prepared, asked, receive, send)
+            await self._stream(prepared, asked, scope, receive, send)
         else:
             raise Refusal(406, "A subscription needs Accept: text/event-stream, or a WebSocket")
 
@@ -102,17 +102,25 @@ class GraphQLOverHTTP:
         return Asked(identity, "http", request_id_of(scope))
 
     async def _stream_any(
-        self, parameters: Parameters, asked: Asked, method: str, receive: Receive, send: Send
+        self, parameters: Parameters, asked: Asked, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        asked = Asked(asked.identity, "sse", asked.request_id)
+        asked = replace(asked, transport="sse")
         try:
             prepared = self._operations.prepare(parameters, asked)
         except RequestError as error:
             # The protocol wants errors of the document in the stream: an EventSource can read them nowhere else.
             await self._streams.refuse(error.result, send)
             return
-        _check_method(method, prepared)
-        await self._streams.answer(prepared, asked, receive, send)
+        _check_method(scope["method"], prepared)
+        await self._stream(prepared, asked, scope, receive, send)
+
+    async def _stream(
+        self, prepared: PreparedOperation, asked: Asked, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        authorization = header(scope, b"authorization")
+        await self._streams.answer(
+            prepared, replace(asked, transport="sse"), lambda: self._authenticate(authorization), receive, send
+        )
 
     async def _answer_once(
         self, prepared: PreparedOperation, asked: Asked, accept: Accept, scope: Scope, receive: Receive, send: Send

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from starlette.types import Receive, Send
@@ -14,6 +14,7 @@ from starlette.types import Receive, Send
 from datastores.errors import GoingAwayError
 from gateway.disconnects import disconnected
 from gateway.execution.requests import PreparedOperation, Result
+from gateway.identity.rechecks import Recheck, still_holds
 from gateway.metrics import Metrics
 from gateway.operations import Asked, Operations
 from gateway.refusals import Refusal
@@ -25,8 +26,8 @@ RETRY_AFTER_S: Final = 5
 
 KEEP_ALIVE: Final = b":\n\n"
 COMPLETE: Final = b"event: complete\ndata: \n\n"
-EXPIRED: Final[Result] = {
-    "errors": [{"message": "The access token has expired", "extensions": {"code": "UNAUTHENTICATED"}}]
+OVER: Final[Result] = {
+    "errors": [{"message": "The credential is no longer valid", "extensions": {"code": "UNAUTHENTICATED"}}]
 }
 HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -62,11 +63,14 @@ class EventStreams:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def answer(self, prepared: PreparedOperation, asked: Asked, receive: Receive, send: Send) -> None:
-        """Send every result of the operation, then `complete`; end when the client is gone or its credential expires.
+    async def answer(
+        self, prepared: PreparedOperation, asked: Asked, recheck: Recheck, receive: Receive, send: Send
+    ) -> None:
+        """Send every result of the operation, then `complete`; end when the client is gone or its credential is over.
 
-        A comment every 12 s keeps the connection open. A client that takes nothing for 30 s is let go. Raises Refusal
-        (503) when too many streams are open or the server is stopping.
+        A comment every 12 s keeps the connection open; a partner's key is looked up again then, with `recheck`. A
+        client that takes nothing for 30 s is let go. Raises Refusal (503) when too many streams are open or the server
+        is stopping.
         """
         if self._stopping or len(self._open) >= self._max_streams:
             retry = {"Retry-After": str(RETRY_AFTER_S)}
@@ -74,20 +78,21 @@ class EventStreams:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         write = _writer(send)
         pump = asyncio.create_task(self._pump(prepared, asked, write))
-        others = [asyncio.create_task(disconnected(receive)), asyncio.create_task(self._keep_alive(write))]
+        gone = asyncio.create_task(disconnected(receive))
+        watch = asyncio.create_task(self._watch(asked, recheck, write))
+        tasks: list[asyncio.Task[Any]] = [pump, gone, watch]
         self._open.add(pump)
         self._metrics.socket_opened("sse")
         try:
-            done, _ = await asyncio.wait(
-                [pump, *others], timeout=self._lifetime_s(asked), return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait(tasks, timeout=self._lifetime_s(asked), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._metrics.socket_closed("sse")
             self._open.discard(pump)
-            await _cancel([pump, *others])
-        if not done:
-            await _within(write(_event(orjson.dumps(EXPIRED)) + COMPLETE))
-        if not done or pump in done:
+            await _cancel(tasks)
+        is_over = not done or (watch in done and watch.result())
+        if is_over:
+            await _within(write(_event(orjson.dumps(OVER)) + COMPLETE))
+        if is_over or pump in done:
             await _within(send({"type": "http.response.body", "body": b"", "more_body": False}))
 
     async def refuse(self, result: Result, send: Send) -> None:
@@ -101,7 +106,7 @@ class EventStreams:
         Events that were sent carry their cursors: clients resume from them.
         """
         self._stopping = True
-        await _cancel(list(self._open))
+        await _cancel(tuple(self._open))
 
     async def _pump(self, prepared: PreparedOperation, asked: Asked, write: Write) -> None:
         try:
@@ -112,11 +117,15 @@ class EventStreams:
             return
         await write(COMPLETE)
 
-    async def _keep_alive(self, write: Write) -> None:
+    async def _watch(self, asked: Asked, recheck: Recheck, write: Write) -> bool:
+        """Return True once the credential is no longer right, False once the client takes nothing any more."""
         alive = True
         while alive:
             await asyncio.sleep(self._keep_alive_s)
+            if not await still_holds(asked.identity, recheck):
+                return True
             alive = await _within(write(KEEP_ALIVE))
+        return False
 
     def _lifetime_s(self, asked: Asked) -> float | None:
         expires_at = asked.identity.expires_at
@@ -144,7 +153,7 @@ async def _within(sending: Awaitable[None]) -> bool:
     return True
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

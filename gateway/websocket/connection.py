@@ -15,7 +15,8 @@ from starlette.types import Receive, Send
 from datastores.errors import GoingAwayError
 from gateway.execution.requests import RequestError
 from gateway.identity.errors import IdentityUnavailable, Unauthenticated
-from gateway.identity.identities import ANONYMOUS, Identity
+from gateway.identity.identities import ANONYMOUS, Identity, Partner
+from gateway.identity.rechecks import still_holds
 from gateway.operations import Asked, Operations
 from gateway.parameters import Parameters
 from gateway.websocket.messages import (
@@ -82,6 +83,7 @@ class Connection:
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._identity: Identity = ANONYMOUS
+        self._init_payload: object = None
         self._init_received = False
         self._acknowledged = False
         self._leaving = False
@@ -185,6 +187,8 @@ class Connection:
             raise Close(CloseCode.FORBIDDEN, refused.message) from None
         except IdentityUnavailable as unavailable:
             raise Close(CloseCode.TRY_AGAIN_LATER, unavailable.message) from None
+        if isinstance(self._identity, Partner):
+            self._init_payload = message.payload
         if (expires_at := self._identity.expires_at) is not None:
             lifetime_s = max(0.0, expires_at - self._now())
             self._after(lifetime_s, "expiry", CloseCode.FORBIDDEN, "The access token has expired")
@@ -257,7 +261,7 @@ class Connection:
             return
 
     def _tick(self) -> None:
-        """See whether the client still reads, and still speaks; ping it where it was silent."""
+        """See whether the client still reads, still speaks, and still may; ping it where it was silent."""
         now, limits = self._loop.time(), self._limits
         if self._sending_since is not None and now - self._sending_since > limits.stalled_after_s:
             self.close(CloseCode.TIMEOUT, "Too slow: frames were not taken")
@@ -268,7 +272,13 @@ class Connection:
             return
         if silent_s >= limits.ping_interval_s / 2 and not self._sending:
             self._track(self._ping())
+        if isinstance(self._identity, Partner):
+            self._track(self._recheck())
         self._timers["tick"] = self._loop.call_later(limits.ping_interval_s, self._tick)
+
+    async def _recheck(self) -> None:
+        if not await still_holds(self._identity, lambda: self._authenticate(self._init_payload)):
+            self.close(CloseCode.FORBIDDEN, "The credential is no longer valid")
 
     async def _ping(self) -> None:
         try:

@@ -212,6 +212,18 @@ async def test_a_token_that_expires_closes_with_4403(server: Server, issuer: Dev
     assert server.bell.listeners == 0
 
 
+async def test_the_end_of_a_partners_key_closes_with_4403(issuer: DevelopmentIssuer) -> None:
+    server = Server(issuer, limits=SocketLimits(ping_interval_s=0.2))
+    key = server.partner_key()
+
+    async with socket(server, payload={"Authorization": f"Bearer {key.text}"}) as client:
+        await client.subscribe("1", "subscription { hum }")
+        assert await client.receive() == next_("1", hum="mmm")
+        del server.partner_keys[key.id]
+
+        assert await client.closed(after={"type": "ping"}) == (4403, "The credential is no longer valid")
+
+
 # Ping and pong
 
 

@@ -14,13 +14,14 @@ from strawberry import Info
 from strawberry.schema.config import StrawberryConfig
 
 from datastores.errors import GoingAwayError, SlowConsumerError
+from datastores.ids import new_id
 from gateway.endpoint import routes
 from gateway.execution.executor import GraphExecutor
 from gateway.http import GraphQLOverHTTP
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.development import DevelopmentIssuer
 from gateway.identity.identities import Identity, Person
-from gateway.identity.partners import PartnerKeyDocument
+from gateway.identity.partners import NewPartnerKey, PartnerKeyDocument, new_partner_key
 from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.persisted import Documents, PersistedDocument, document_id
@@ -178,7 +179,8 @@ class Server:
         self.streams = EventStreams(
             self.operations, metrics=self.metrics, keep_alive_s=keep_alive_s, max_streams=max_streams
         )
-        authenticator = Authenticator([issuer.access_tokens()], no_partner)
+        self.partner_keys: dict[str, PartnerKeyDocument] = {}
+        authenticator = Authenticator([issuer.access_tokens()], self._find_partner_key)
         http = GraphQLOverHTTP(self.operations, self.streams, authenticator.from_header, page=page)
         self.sockets = GraphQLOverWebSocket(
             self.operations,
@@ -190,6 +192,22 @@ class Server:
         )
         self.app: ASGIApp = Starlette(routes=routes(http, self.sockets))
 
+    def partner_key(self) -> NewPartnerKey:
+        """A new key that is accepted until it is taken out of `partner_keys`."""
+        key = new_partner_key()
+        self.partner_keys[key.id] = {
+            "_id": key.id,
+            "partner_id": new_id("ptn"),
+            "secret_hash": key.secret_hash,
+            "scopes": [],
+            "expires_at": None,
+            "revoked_at": None,
+        }
+        return key
+
+    async def _find_partner_key(self, key_id: str) -> PartnerKeyDocument | None:
+        return self.partner_keys.get(key_id)
+
     def count(self, **labels: str) -> float | None:
         """How many operations ended so, by the metrics."""
         return self.metrics.registry.get_sample_value("agora_operations_total", labels)
@@ -197,10 +215,6 @@ class Server:
 
 async def page(scope: Any, receive: Any, send: Any) -> None:
     await HTMLResponse("<title>GraphiQL</title>")(scope, receive, send)
-
-
-async def no_partner(key_id: str) -> PartnerKeyDocument | None:
-    return None
 
 
 async def open_context(identity: Identity, request_id: str) -> Context:

@@ -180,6 +180,21 @@ async def test_a_token_that_expires_ends_the_stream(development_issuer: Developm
     assert server.bell.listeners == 0
 
 
+async def test_the_end_of_a_partners_key_ends_the_stream(development_issuer: DevelopmentIssuer) -> None:
+    server = Server(development_issuer, keep_alive_s=0.01)
+    key = server.partner_key()
+
+    async with listening(server, "subscription { hum }", Authorization=f"Bearer {key.text}") as chunks:
+        assert "mmm" in await anext(chunks)
+        assert (await anext(chunks)).startswith(":\n\n")
+        del server.partner_keys[key.id]
+        events = parsed("".join([chunk async for chunk in chunks]))
+
+    assert events[0][1]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert events[1:] == [COMPLETE]
+    assert server.bell.listeners == 0
+
+
 async def test_a_stop_ends_streams_so_that_clients_come_back(server: Server) -> None:
     async with listening(server, "subscription { hum }") as chunks:
         await anext(chunks)
