@@ -21,20 +21,23 @@ async def windows(
     window: Window,
     *,
     projection: Mapping[str, int] | None = None,
+    where: Mapping[str, Filter] | None = None,
 ) -> list[list[Document]]:
     """For each id up to `window.limit` documents whose `parent` key is that id, in the order of reading.
 
     One command for up to 100 ids. Needs an index on `parent` and then `order`, whose last key must be unique; a
-    projection must keep `parent`.
+    projection must keep `parent`. `where` says for ids what else must be so; the index must have it before `order`.
     """
     past, sort = keyset(order, window)
     once = list(dict.fromkeys(ids))
+    filters = {id: {parent: id, **(where or {}).get(id, {}), **past} for id in once}
     if len(once) == 1:
-        filter = {parent: once[0], **past}
+        filter = filters[once[0]]
         found = await database.find(collection, filter, sort=sort, limit=window.limit, projection=projection)
     else:
-        chunks = [once[at : at + MAX_PARENTS] for at in range(0, len(once), MAX_PARENTS)]
-        pipelines = [_union(collection, parent, chunk, past, sort, window.limit, projection) for chunk in chunks]
+        each = list(filters.values())
+        chunks = [each[at : at + MAX_PARENTS] for at in range(0, len(each), MAX_PARENTS)]
+        pipelines = [_union(collection, chunk, sort, window.limit, projection) for chunk in chunks]
         answers = await asyncio.gather(*(database.aggregate(collection, pipeline) for pipeline in pipelines))
         found = [document for answer in answers for document in answer]
     by_parent: dict[str, list[Document]] = {id: [] for id in once}
@@ -45,16 +48,14 @@ async def windows(
 
 def _union(
     collection: str,
-    parent: str,
-    ids: Sequence[str],
-    past: Filter,
+    filters: Sequence[Filter],
     sort: Sort,
     limit: int,
     projection: Mapping[str, int] | None,
 ) -> list[dict[str, Any]]:
-    def pipeline(id: str) -> list[dict[str, Any]]:
-        stages: list[dict[str, Any]] = [{"$match": {parent: id, **past}}, {"$sort": dict(sort)}, {"$limit": limit}]
+    def pipeline(filter: Filter) -> list[dict[str, Any]]:
+        stages: list[dict[str, Any]] = [{"$match": dict(filter)}, {"$sort": dict(sort)}, {"$limit": limit}]
         return [*stages, {"$project": dict(projection)}] if projection else stages
 
-    others = [{"$unionWith": {"coll": collection, "pipeline": pipeline(id)}} for id in ids[1:]]
-    return pipeline(ids[0]) + others
+    others = [{"$unionWith": {"coll": collection, "pipeline": pipeline(filter)}} for filter in filters[1:]]
+    return pipeline(filters[0]) + others

@@ -1,0 +1,114 @@
+"""Merchants: shops, what they offer, and what is ordered of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pymongo import IndexModel
+
+from datastores.mongo import Document
+
+from . import listings, orders, shops
+from .listings import (
+    LISTINGS,
+    MAX_STOCK,
+    ListingChanges,
+    ListingDocument,
+    ListingKind,
+    ListingState,
+    UpdateListing,
+    insert_listings,
+    is_public,
+    listing_document,
+    listings_by_ids,
+    listings_of,
+)
+from .orders import (
+    EVENTS,
+    FOLLOW_UPS,
+    ORDERS,
+    OrderDocument,
+    OrderEventKind,
+    OrderFollowUp,
+    OrderState,
+    due_follow_ups,
+    due_orders,
+    event_head,
+    event_number,
+    events_after,
+    finish_follow_up,
+    follow_up,
+    orders_by_ids,
+    orders_of_buyer,
+    orders_of_merchants,
+    postpone,
+    postpone_follow_up,
+)
+from .purchases import CancelOrder, CompleteOrder, Decided, PayOrder, PlaceOrder, ShipOrder, Wanted
+from .searches import ListingSort, Search, search
+from .shops import (
+    MERCHANTS,
+    MerchantDocument,
+    insert_merchants,
+    merchant_document,
+    merchant_id,
+    merchants_by_ids,
+    open_merchant,
+)
+
+INDEXES: Final[dict[str, Sequence[IndexModel]]] = {**shops.INDEXES, **listings.INDEXES, **orders.INDEXES}
+LOGS: Final[dict[str, Callable[[Document], Sequence[str]]]] = orders.LOGS
+
+__all__ = [
+    "EVENTS",
+    "FOLLOW_UPS",
+    "INDEXES",
+    "LISTINGS",
+    "LOGS",
+    "MAX_STOCK",
+    "MERCHANTS",
+    "ORDERS",
+    "CancelOrder",
+    "CompleteOrder",
+    "Decided",
+    "ListingChanges",
+    "ListingDocument",
+    "ListingKind",
+    "ListingSort",
+    "ListingState",
+    "MerchantDocument",
+    "OrderDocument",
+    "OrderEventKind",
+    "OrderFollowUp",
+    "OrderState",
+    "PayOrder",
+    "PlaceOrder",
+    "Search",
+    "ShipOrder",
+    "UpdateListing",
+    "Wanted",
+    "due_follow_ups",
+    "due_orders",
+    "event_head",
+    "event_number",
+    "events_after",
+    "finish_follow_up",
+    "follow_up",
+    "insert_listings",
+    "insert_merchants",
+    "is_public",
+    "listing_document",
+    "listings_by_ids",
+    "listings_of",
+    "merchant_document",
+    "merchant_id",
+    "merchants_by_ids",
+    "open_merchant",
+    "orders_by_ids",
+    "orders_of_buyer",
+    "orders_of_merchants",
+    "postpone",
+    "postpone_follow_up",
+    "search",
+]
