@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -14,10 +14,10 @@ import structlog
 
 from datastores import leases
 from datastores.ids import new_id
+from datastores.mongo import Database
+from resolvers.chores import Chore
 from resolvers.context import Context
 
-INTERVAL_S: Final = 2.0
-TIMEOUT_S: Final = 10.0
 MAX_TIMEOUT_S: Final = 120.0
 # How long a chore that was told to end may go on before its lease can be another's.
 SLACK_S: Final = 5.0
@@ -28,19 +28,6 @@ MAX_DOUBLINGS: Final = 4
 MAX_CHORES: Final = 50
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Chore:
-    """`run` does a bounded piece of work and answers how many things it did: 0 when nothing is left to do.
-
-    It may be broken off at any moment and must then be done again without harm; it gets `timeout_s` (at most 120).
-    """
-
-    name: str
-    run: Callable[[Context], Awaitable[int]]
-    timeout_s: float = TIMEOUT_S
-    interval_s: float = INTERVAL_S
 
 
 @dataclass(slots=True)
@@ -54,20 +41,28 @@ class ChoreStatistics:
 
 
 class Sweeper:
-    """Runs each chore about every two seconds, sooner while it finds work; use as `async with Sweeper(ctx, chores)`.
+    """Runs each chore about every two seconds, sooner while it finds work; use as
+    `async with Sweeper(database, make_context, chores)`.
 
     A chore's lease is held by one process, which keeps it from run to run; where that process dies, another takes over
     once the lease has expired (twice the chore's timeout and 10 s). A chore that fails or takes too long is logged and
     tried again, up to 16 times less often while it goes on failing. At the end the chores under way get 5 s to finish.
     """
 
-    def __init__(self, ctx: Context, chores: Sequence[Chore], *, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        database: Database,
+        make_context: Callable[[], Context],
+        chores: Sequence[Chore],
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         names = {chore.name for chore in chores}
         if len(names) < len(chores) or len(chores) > MAX_CHORES:
             raise ValueError(f"at most {MAX_CHORES} chores, each with a name of its own")
         if any(not 0 < chore.timeout_s <= MAX_TIMEOUT_S for chore in chores):
             raise ValueError(f"a chore's timeout is at most {MAX_TIMEOUT_S} s")
-        self._rounds = [_Round(ctx, chore, new_id("swp"), jitter) for chore in chores]
+        self._rounds = [_Round(database, make_context, chore, new_id("swp"), jitter) for chore in chores]
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -95,11 +90,19 @@ class Sweeper:
 class _Round:
     """One chore, again and again."""
 
-    def __init__(self, ctx: Context, chore: Chore, owner: str, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        make_context: Callable[[], Context],
+        chore: Chore,
+        owner: str,
+        jitter: Callable[[], float],
+    ) -> None:
         self.chore = chore
         self.statistics = ChoreStatistics()
         self.ending = asyncio.Event()
-        self._ctx = ctx
+        self._database = database
+        self._make_context = make_context
         self._owner = owner
         self._jitter = jitter
         self._lease = f"chore/{chore.name}"
@@ -126,7 +129,7 @@ class _Round:
                 if not await self._holds_lease():
                     return 0
             async with asyncio.timeout(self.chore.timeout_s):
-                done = await self.chore.run(self._ctx.fresh())
+                done = await self.chore.run(self._make_context())
         except Exception as error:
             self.statistics.failures += 1
             self._failures_in_a_row += 1
@@ -144,7 +147,7 @@ class _Round:
         if self._held_until - now > self.chore.timeout_s + SLACK_S:
             return True
         ttl_s = 2 * (self.chore.timeout_s + SLACK_S)
-        lease = await leases.acquire(self._ctx.database, self._lease, self._owner, ttl_s)
+        lease = await leases.acquire(self._database, self._lease, self._owner, ttl_s)
         self._held_until = 0.0 if lease is None else now + ttl_s
         return lease is not None
 
@@ -153,7 +156,7 @@ class _Round:
             return
         try:
             async with asyncio.timeout(GRACE_S):
-                await leases.release(self._ctx.database, self._lease, self._owner)
+                await leases.release(self._database, self._lease, self._owner)
         except Exception as error:
             # It expires by itself.
             _log.info("a lease was not given back", chore=self.chore.name, exc_info=error)

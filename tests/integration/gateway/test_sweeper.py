@@ -12,7 +12,8 @@ from datastores.commit import CommitLoops
 from datastores.mongo import Database
 from gateway import sweeper
 from gateway.live import Hub
-from gateway.sweeper import Chore, Sweeper
+from gateway.sweeper import Sweeper
+from resolvers.chores import CHORES, Chore
 from resolvers.context import Context
 
 LIMIT_S = 20.0
@@ -22,6 +23,10 @@ INTERVAL_S = 0.02
 @pytest.fixture
 def ctx(database: Database) -> Context:
     return Context(database, CommitLoops(database), Hub(database, {}))
+
+
+def sweeper_of(ctx: Context, *chores: Chore) -> Sweeper:
+    return Sweeper(ctx.database, ctx.fresh, chores)
 
 
 class Work:
@@ -55,7 +60,7 @@ async def test_every_chore_runs_again_and_again(ctx: Context) -> None:
     one, other = Work([3, 2]), Work()
     chores = [Chore("one", one, interval_s=INTERVAL_S), Chore("other", other, interval_s=INTERVAL_S)]
 
-    async with Sweeper(ctx, chores) as sweeping:
+    async with sweeper_of(ctx, *chores) as sweeping:
         await one.until(lambda: one.runs >= 5)
         await other.until(lambda: other.runs >= 5)
 
@@ -66,10 +71,10 @@ async def test_every_chore_runs_again_and_again(ctx: Context) -> None:
 
 async def test_of_two_processes_one_does_a_chore_and_the_other_takes_over(ctx: Context) -> None:
     work = Work()
-    first = await Sweeper(ctx, [Chore("work", work, interval_s=INTERVAL_S)]).__aenter__()
+    first = await sweeper_of(ctx, Chore("work", work, interval_s=INTERVAL_S)).__aenter__()
     await work.until(lambda: work.runs >= 2)
 
-    async with Sweeper(ctx, [Chore("work", work, interval_s=INTERVAL_S)]) as second:
+    async with sweeper_of(ctx, Chore("work", work, interval_s=INTERVAL_S)) as second:
         await work.until(lambda: work.runs >= 15)
         assert second.statistics["work"].runs == 0
 
@@ -85,7 +90,7 @@ async def test_two_processes_that_start_together_never_work_at_once(ctx: Context
     work = Work([1] * 10)
     chores = [Chore("work", work, interval_s=INTERVAL_S)]
 
-    async with Sweeper(ctx, chores) as one, Sweeper(ctx, chores) as other:
+    async with sweeper_of(ctx, *chores) as one, sweeper_of(ctx, *chores) as other:
         await work.until(lambda: work.runs >= 20)
 
     assert work.most_at_once == 1
@@ -96,7 +101,7 @@ async def test_the_chore_of_a_process_that_died_is_taken_over_when_its_lease_exp
     work = Work()
     await leases.acquire(ctx.database, "chore/work", "a process that died", 0.5)
 
-    async with Sweeper(ctx, [Chore("work", work, interval_s=INTERVAL_S)]):
+    async with sweeper_of(ctx, Chore("work", work, interval_s=INTERVAL_S)):
         await work.until(lambda: work.runs >= 1)
 
 
@@ -116,7 +121,7 @@ async def test_a_chore_that_fails_or_hangs_is_tried_again_and_holds_up_no_other(
         Chore("troubled", troubled, timeout_s=1.0, interval_s=INTERVAL_S),
         Chore("healthy", healthy, interval_s=INTERVAL_S),
     ]
-    async with Sweeper(ctx, chores) as sweeping:
+    async with sweeper_of(ctx, *chores) as sweeping:
         await healthy.until(lambda: healthy.runs >= 3)
         await tried.until(lambda: tried.runs >= 2)
 
@@ -132,7 +137,7 @@ async def test_a_chore_under_way_may_finish_at_the_end(ctx: Context) -> None:
         await may_end.wait()
         return 1
 
-    sweeping = await Sweeper(ctx, [Chore("long", long)]).__aenter__()
+    sweeping = await sweeper_of(ctx, Chore("long", long)).__aenter__()
     await started.wait()
     ending = asyncio.create_task(sweeping.__aexit__(None, None, None))
     await asyncio.sleep(0)
@@ -161,7 +166,7 @@ async def test_a_chore_that_does_not_end_is_broken_off(ctx: Context, monkeypatch
             raise
         return 0
 
-    async with asyncio.timeout(LIMIT_S), Sweeper(ctx, [Chore("endless", endless)]):
+    async with asyncio.timeout(LIMIT_S), sweeper_of(ctx, Chore("endless", endless)):
         await started.wait()
 
     assert was_cancelled
@@ -169,6 +174,14 @@ async def test_a_chore_that_does_not_end_is_broken_off(ctx: Context, monkeypatch
 
 async def test_chores_have_names_and_limits(ctx: Context) -> None:
     with pytest.raises(ValueError, match="a name of its own"):
-        Sweeper(ctx, [Chore("work", Work()), Chore("work", Work())])
+        sweeper_of(ctx, Chore("work", Work()), Chore("work", Work()))
     with pytest.raises(ValueError, match="timeout"):
-        Sweeper(ctx, [Chore("work", Work(), timeout_s=121)])
+        sweeper_of(ctx, Chore("work", Work(), timeout_s=121))
+
+
+async def test_the_chores_of_the_system_run_on_an_empty_database(ctx: Context) -> None:
+    async with sweeper_of(ctx, *CHORES) as sweeping, asyncio.timeout(LIMIT_S):
+        while not all(each.runs for each in sweeping.statistics.values()):  # noqa: ASYNC110
+            await asyncio.sleep(INTERVAL_S)
+
+    assert {name: each.failures for name, each in sweeping.statistics.items()} == {chore.name: 0 for chore in CHORES}

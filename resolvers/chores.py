@@ -1,0 +1,32 @@
+"""What the system does without anybody asking, and how often; `gateway/sweeper.py` sees to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from . import wallets
+from .context import Context
+
+INTERVAL_S: Final = 2.0
+TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """`run` does a bounded piece of work and answers how many things it did: 0 when nothing is left to do.
+
+    It may be broken off at any moment and must then be done again without harm; it gets `timeout_s` (at most 120).
+    """
+
+    name: str
+    run: Callable[[Context], Awaitable[int]]
+    timeout_s: float = TIMEOUT_S
+    interval_s: float = INTERVAL_S
+
+
+CHORES: Final[tuple[Chore, ...]] = (
+    Chore("finish_follow_ups", wallets.finish_follow_ups),
+    Chore("expire_payment_requests", wallets.expire_payment_requests),
+)
