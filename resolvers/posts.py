@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from datastores import accounts
+from datastores import accounts, merchants
 from datastores import posts as store
 from datastores.errors import ForbiddenError, NotFoundError, ValidationError
 from datastores.ids import is_id
@@ -122,7 +122,7 @@ async def create_post(
     """The viewer's new post, or the one that the viewer made with this `client_id` before.
 
     The text has 1 to 2,000 characters; its first 20 hashtags and 20 mentions of people that exist count. At most 10
-    media. Raises ValidationError, and NotFoundError for a post or a listing that is not there.
+    media. Raises ValidationError, and NotFoundError for a post or a listing that the viewer cannot see.
     """
     author_id = ctx.viewer.person()
     accepted = trimmed(text, "text", most=store.MAX_TEXT)
@@ -130,12 +130,12 @@ async def create_post(
     key = checked_client_id(client_id, "clientId")
     if key is not None and (earlier := await store.by_client_id(ctx.database, author_id, key)) is not None:
         return earlier
-    parent, quoted, mentioned = await asyncio.gather(
+    parent, quoted, mentioned, _ = await asyncio.gather(
         _existing(ctx, reply_to_id, "There is no post to reply to"),
         _existing(ctx, quote_of_id, "There is no post to quote"),
         accounts.by_handles(ctx.database, store.mentions_in(accepted)),
+        _check_listing(ctx, listing_id),
     )
-    await _check_listing(ctx, listing_id)
     made = await store.create(
         ctx.commits[_LOOP],
         store.post_document(
@@ -218,8 +218,11 @@ async def _existing(ctx: Context, id: str | None, message: str) -> Document | No
     return found
 
 
-async def _check_listing(ctx: Context, listing_id: str | None) -> None:
-    if listing_id is not None:
+async def _check_listing(ctx: Context, id: str | None) -> None:
+    if id is None:
+        return
+    (found,) = await merchants.listings_by_ids(ctx.database, [id])
+    if found is None or not (found["public"] or found["seller_id"] == ctx.viewer.user_id):
         raise NotFoundError("There is no such listing")
 
 

@@ -11,6 +11,7 @@ import strawberry
 from datastores.ledger.currencies import decimal_amount
 from datastores.mongo import Document
 
+from .arguments import or_none
 from .composition.fields import computed, plain
 from .scalars import URL, BigInt, CurrencyCode, Cursor
 
@@ -97,9 +98,9 @@ def media_documents(media: list[MediaInput] | None) -> list[Document]:
         {
             "url": item.url,
             "kind": str(item.kind),
-            "width": item.width or None,
-            "height": item.height or None,
-            "alt": item.alt or None,
+            "width": or_none(item.width),
+            "height": or_none(item.height),
+            "alt": or_none(item.alt),
         }
         for item in media or ()
     ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from datastores import accounts, ids
+from datastores import accounts, ids, merchants
 from datastores import posts as store
 from datastores.errors import ForbiddenError, NotFoundError, UnauthenticatedError, ValidationError
 from datastores.mongo import Database, Document
@@ -117,6 +117,34 @@ class TestWriting:
             await posts.create_post(ask(people[0]), text="x", **references)
 
         assert await database.count("posts", {}) == 0
+
+    async def test_a_listing_is_shared_by_those_who_see_it(
+        self, database: Database, ask: Ask, people: list[str]
+    ) -> None:
+        ann, bob, *_ = people
+        shown, draft = (
+            merchants.listing_document(
+                merchant_id=merchants.merchant_id(ann),
+                seller_id=ann,
+                title="Lamp",
+                description="Bright",
+                category="home",
+                kind=merchants.ListingKind.GOOD,
+                price={"minor_units": 1200, "currency": "EUR"},
+                state=state,
+                created_at=START,
+            )
+            for state in (merchants.ListingState.ACTIVE, merchants.ListingState.DRAFT)
+        )
+        await merchants.insert_listings(database, [shown, draft])
+
+        made = await posts.create_post(ask(bob), text="Look", listing_id=shown["_id"])
+        await posts.create_post(ask(ann), text="Soon", listing_id=draft["_id"])
+        with pytest.raises(NotFoundError):
+            await posts.create_post(ask(bob), text="Look", listing_id=draft["_id"])
+
+        assert made["listing_id"] == shown["_id"]
+        assert await database.count("posts", {}) == 2
 
     async def test_a_thread_knows_its_root(self, database: Database, ask: Ask, people: list[str]) -> None:
         ann, bob, *_ = people

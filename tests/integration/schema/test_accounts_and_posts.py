@@ -202,7 +202,7 @@ async def test_writing_a_post(town: Town) -> None:
         ({"text": ""}, "ValidationError", ["text"]),
         ({"text": "x" * 2001}, "ValidationError", ["text"]),
         ({"text": "x", "clientId": ""}, "ValidationError", ["clientId"]),
-        ({"text": "x", "media": [{"url": "https://a.example", "kind": "IMAGE", "width": -1}]}, "ValidationError",
+        ({"text": "x", "media": [{"url": "https://a.example", "kind": "IMAGE", "width": 0}]}, "ValidationError",
          ["media", "0", "width"]),
         ({"text": "x", "replyToId": "nonsense"}, "NotFoundError", None),
         ({"text": "x", "quoteOfId": "post_01JD0000000000000000000000"}, "NotFoundError", None),
