@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Final, Literal, cast
+from typing import Final, Literal, cast, get_args
 
 from datastores import notifications as store
 from datastores.errors import ExpectedError
@@ -36,6 +36,7 @@ Kind = Literal[
     "order_cancelled",
 ]
 
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
 _log: Final = logging.getLogger(__name__)
 
 

@@ -196,7 +196,7 @@ async def _events(ctx: Context, conversation_id: str, after: int) -> AsyncGenera
             yield row
 
 
-async def _events_and_markers(ctx: Context, conversation_id: str, after: int | None) -> AsyncGenerator[_Change, None]:
+async def _events_and_markers(ctx: Context, conversation_id: str, after: int) -> AsyncGenerator[_Change, None]:
     """Rows of the log and moved markers as they come; None first, and `_End` when the log ends."""
 
     async def events() -> AsyncGenerator[_Change, None]:
