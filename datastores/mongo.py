@@ -90,7 +90,8 @@ class Database:
 
     def __init__(self, client: Any, name: str, driver: Driver) -> None:
         self._client = client
-        self._raw = client.get_database(name, write_concern=MAJORITY)
+        # What a failover could take back must not be shown: a stream cannot unsay an event.
+        self._raw = client.get_database(name, read_concern=ReadConcern("majority"), write_concern=MAJORITY)
         self._gate = asyncio.Semaphore(GATE_SIZE)
         self._shielded: set[asyncio.Task[Any]] = set()
         self.name = name
