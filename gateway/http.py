@@ -28,6 +28,11 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 PARTIAL_SUCCESS: Final = 294
 ANONYMOUS_MAX_AGE_S: Final = 5
 METHODS: Final = "GET, POST"
+NOT_STORED: Final = {"Cache-Control": "no-store"}
+_FIELDS: Final = {
+    media_type: [(b"content-type", f"{media_type}; charset=utf-8".encode()), (b"vary", b"Accept, Authorization")]
+    for media_type in (MediaType.JSON, MediaType.GRAPHQL_RESPONSE)
+}
 
 Authenticate = Callable[[str | None], Awaitable[Identity]]
 
@@ -62,7 +67,8 @@ class GraphQLOverHTTP:
         except ClientGone:
             return
         except RequestError as error:
-            await _send(send, media_type, _status(error, media_type), error.result, headers=_headers(error))
+            body = orjson.dumps(error.result)
+            await _send(send, media_type, _status(error, media_type), body, NOT_STORED | _headers(error))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, accept: Accept) -> None:
         method = scope["method"]
@@ -131,7 +137,7 @@ class GraphQLOverHTTP:
         if scope["method"] == "GET" and _is_public(prepared, asked, result):
             await _send_public(send, media_type, body, header(scope, b"if-none-match"))
             return
-        await _send_body(send, media_type, _result_status(result, media_type), body)
+        await _send(send, media_type, _result_status(result, media_type), body)
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -147,14 +153,21 @@ def request_id_of(scope: Scope) -> str:
 
 def _check_content(scope: Scope) -> None:
     # Only this type makes a browser ask first before it posts from another origin.
-    name, *parameters = (part.strip() for part in (header(scope, b"content-type") or "").lower().split(";"))
-    if name != MediaType.JSON:
-        raise Refusal(415, "Content-Type must be application/json", headers={"Accept": MediaType.JSON.value})
-    charsets = [p.partition("=")[2].strip().strip('"') for p in parameters if p.partition("=")[0].strip() == "charset"]
-    if any(charset not in {"utf-8", "utf8"} for charset in charsets):
-        raise Refusal(415, "The charset must be utf-8", headers={"Accept": MediaType.JSON.value})
-    if (header(scope, b"content-encoding") or "identity").strip().lower() != "identity":
+    content_type = header(scope, b"content-type") or ""
+    if content_type != MediaType.JSON and not _is_json(content_type):
+        message = f"Content-Type must be {MediaType.JSON}, and its charset utf-8"
+        raise Refusal(415, message, headers={"Accept": MediaType.JSON.value})
+    encoding = header(scope, b"content-encoding")
+    if encoding is not None and encoding.strip().lower() != "identity":
         raise Refusal(415, "Compressed bodies are not accepted", headers={"Accept-Encoding": "identity"})
+
+
+def _is_json(content_type: str) -> bool:
+    name, *parameters = (part.strip() for part in content_type.lower().split(";"))
+    charsets = [
+        value.strip(' "') for key, _, value in (p.partition("=") for p in parameters) if key.strip() == "charset"
+    ]
+    return name == MediaType.JSON and all(charset in {"utf-8", "utf8"} for charset in charsets)
 
 
 def _check_method(method: str, prepared: PreparedOperation) -> None:
@@ -198,7 +211,7 @@ def _result_status(result: Result, media_type: MediaType) -> int:
     return PARTIAL_SUCCESS if "errors" in result and media_type is MediaType.GRAPHQL_RESPONSE else 200
 
 
-def _headers(error: RequestError) -> Mapping[str, str]:
+def _headers(error: RequestError) -> dict[str, str]:
     return error.headers if isinstance(error, Refusal) else {}
 
 
@@ -206,29 +219,19 @@ def _is_public(prepared: PreparedOperation, asked: Asked, result: Result) -> boo
     return prepared.request.persisted and isinstance(asked.identity, Anonymous) and "errors" not in result
 
 
-async def _send(send: Send, media_type: MediaType, status: int, result: Result, *, headers: Mapping[str, str]) -> None:
-    await _send_body(send, media_type, status, orjson.dumps(result), headers)
-
-
 async def _send_public(send: Send, media_type: MediaType, body: bytes, if_none_match: str | None) -> None:
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"Cache-Control": f"public, max-age={ANONYMOUS_MAX_AGE_S}", "ETag": etag}
     if if_none_match is not None and etag in if_none_match:
-        await _send_body(send, media_type, 304, b"", headers)
+        await _send(send, media_type, 304, b"", headers)
     else:
-        await _send_body(send, media_type, 200, body, headers)
+        await _send(send, media_type, 200, body, headers)
 
 
-async def _send_body(
-    send: Send, media_type: MediaType, status: int, body: bytes, headers: Mapping[str, str] = {}
+async def _send(
+    send: Send, media_type: MediaType, status: int, body: bytes, headers: Mapping[str, str] = NOT_STORED
 ) -> None:
-    fields = {
-        "Content-Type": f"{media_type}; charset=utf-8",
-        "Content-Length": str(len(body)),
-        "Cache-Control": "no-store",
-        "Vary": "Accept, Authorization",
-        **headers,
-    }
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
+    fields = [*_FIELDS[media_type], (b"content-length", b"%d" % len(body))]
+    fields += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 MAX_RANGES: Final = 50
+# Clients send the same few headers: what they mean is found out once.
+MAX_REMEMBERED: Final = 256
+MAX_REMEMBERED_LENGTH: Final = 256
 
 
 class MediaType(StrEnum):
@@ -21,65 +24,49 @@ class MediaType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """How much a client wants each media range, from 0 (never) to 1."""
+    """What a client takes.
 
-    ranges: Mapping[str, float]
+    `json` is the JSON type for one answer, None where the client takes neither; `streams` whether it takes an event
+    stream; `prefers_stream` whether even a single result goes into one; `prefers_page` whether a person with a browser
+    asks.
+    """
+
+    json: MediaType | None
+    streams: bool
+    prefers_stream: bool
+    prefers_page: bool
 
     @classmethod
     def parse(cls, header: str | None) -> Accept:
         """What a header asks for; absent or empty is `*/*`. Ranges past the 50th and unreadable ones are ignored."""
         if header is None or not header.strip():
-            return _ANYTHING
-        ranges: dict[str, float] = {}
-        for part in header.lower().split(",", MAX_RANGES)[:MAX_RANGES]:
-            name, *parameters = (piece.strip() for piece in part.split(";"))
-            if (quality := _quality(parameters)) is not None and "/" in name:
-                ranges[name] = max(quality, ranges.get(name, 0.0))
-        return cls(ranges)
-
-    def quality(self, media_type: MediaType) -> float:
-        """How much `media_type` is wanted; the most specific range decides."""
-        family = media_type.partition("/")[0]
-        for name in (media_type.value, f"{family}/*", "*/*"):
-            if name in self.ranges:
-                return self.ranges[name]
-        return 0.0
-
-    def named(self, media_type: MediaType) -> float:
-        """How much `media_type` is wanted by its own name, wildcards aside."""
-        return self.ranges.get(media_type.value, 0.0)
-
-    @property
-    def json(self) -> MediaType | None:
-        """The JSON type for one answer; None where the client takes neither.
-
-        `application/graphql-response+json` must be asked for by name: clients that say `*/*` or nothing may be older
-        than it.
-        """
-        response, plain = self.named(MediaType.GRAPHQL_RESPONSE), self.quality(MediaType.JSON)
-        if response and response >= plain:
-            return MediaType.GRAPHQL_RESPONSE
-        return MediaType.JSON if plain else None
-
-    @property
-    def streams(self) -> bool:
-        """Whether the client takes an event stream. `*/*` is no wish for an answer that does not end."""
-        return self.named(MediaType.EVENT_STREAM) > 0
-
-    @property
-    def prefers_stream(self) -> bool:
-        """Whether even a single result goes into an event stream: only where JSON is wanted less."""
-        wanted = max(self.named(MediaType.GRAPHQL_RESPONSE), self.quality(MediaType.JSON))
-        return self.named(MediaType.EVENT_STREAM) > wanted
-
-    @property
-    def prefers_page(self) -> bool:
-        """Whether a person with a browser asks."""
-        wanted = max(self.named(MediaType.GRAPHQL_RESPONSE), self.quality(MediaType.JSON))
-        return self.named(MediaType.HTML) > wanted
+            return _remembered("*/*")
+        return _remembered(header) if len(header) <= MAX_REMEMBERED_LENGTH else _decided(header)
 
 
-_ANYTHING: Final = Accept({"*/*": 1.0})
+def _decided(header: str) -> Accept:
+    wanted = _ranges(header)
+    response = wanted.get(MediaType.GRAPHQL_RESPONSE, 0.0)
+    plain = next((wanted[name] for name in (MediaType.JSON, "application/*", "*/*") if name in wanted), 0.0)
+    # The newer type must be asked for by name: clients that say `*/*` or nothing may be older than it.
+    json = MediaType.GRAPHQL_RESPONSE if response and response >= plain else MediaType.JSON if plain else None
+    # `*/*` is no wish for an answer that does not end.
+    stream = wanted.get(MediaType.EVENT_STREAM, 0.0)
+    once = max(response, plain)
+    return Accept(json, stream > 0, stream > once, wanted.get(MediaType.HTML, 0.0) > once)
+
+
+_remembered = lru_cache(maxsize=MAX_REMEMBERED)(_decided)
+
+
+def _ranges(header: str) -> dict[str, float]:
+    """How much each media range is wanted, from 0 (never) to 1."""
+    ranges: dict[str, float] = {}
+    for part in header.lower().split(",", MAX_RANGES)[:MAX_RANGES]:
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if (quality := _quality(parameters)) is not None and "/" in name:
+            ranges[name] = max(quality, ranges.get(name, 0.0))
+    return ranges
 
 
 def _quality(parameters: list[str]) -> float | None:
