@@ -71,6 +71,7 @@ class TransferDocument(TypedDict):
     fee: Money | None
     from_id: str | None
     to_id: str | None
+    caller: str
     sender_id: str | None
     recipient_id: str | None
     memo: str | None
@@ -135,6 +136,7 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> TransferDo
         "fee": money(fee, currency) if fee else None,
         "from_id": source,
         "to_id": target,
+        "caller": entry["caller"],
         "sender_id": entry["sender_id"],
         "recipient_id": entry["recipient_id"],
         "memo": kept.get("memo"),
@@ -165,9 +167,9 @@ def is_transfer(entry: Entry) -> bool:
 
 
 def takes_part(entry: Entry, user_id: str) -> bool:
-    """Whether the entry concerns this person; one that was refused concerns its sender alone."""
+    """Whether the entry concerns this person; one that was refused concerns its caller alone."""
     if entry["state"] == EntryState.REFUSED:
-        return entry["sender_id"] == user_id
+        return entry["caller"] == user_id
     return user_id in (entry["sender_id"], entry["recipient_id"])
 
 

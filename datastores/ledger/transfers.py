@@ -162,7 +162,7 @@ def append_reserve(work: Work, command: Command, transfer: Transfer) -> Outcome:
 def _decide(work: Work, command: Command, transfer: Transfer, state: EntryState, effect: Effect) -> Outcome:
     error = _refused(work, transfer)
     if error is not None:
-        return append_refusal(work, command, error, _draft(transfer, legs=transfer.legs[:1], refused=True))
+        return append_refusal(work, command, error, _draft(transfer, legs=_own_legs(command, transfer), refused=True))
     for party in transfer.parties:
         opened(work, party.account_id, party.kind, transfer.currency, party.owner_id)
     entry = append(work, command, _draft(transfer, legs=transfer.legs, state=state, effect=effect))
@@ -203,7 +203,7 @@ def append_refund(
     )
     if not 0 < transfer.amount <= left:
         error = ConflictError("More was asked back than is left of this transfer" if left else "It is all refunded")
-        return append_refusal(work, command, error, _draft(transfer, legs=transfer.legs[:1], refused=True))
+        return append_refusal(work, command, error, _draft(transfer, legs=_own_legs(command, transfer), refused=True))
     outcome = append_transfer(work, command, transfer)
     if outcome.posted:
         record_transfer(work, original_id, refunded=refunded + transfer.amount)
@@ -320,6 +320,12 @@ def _refused(work: Work, transfer: Transfer) -> ExpectedError | None:
         limit = money(MAX_MINOR_UNITS, transfer.currency)
         return LimitExceededError("A balance cannot grow that large", limit=limit, window="balance")
     return None
+
+
+def _own_legs(command: Command, transfer: Transfer) -> tuple[tuple[str, int], ...]:
+    """What the caller may see of a refusal: the leg on their own wallet."""
+    parties = zip(transfer.parties, transfer.legs, strict=False)
+    return tuple(leg for party, leg in parties if party.owner_id == command.caller)
 
 
 def first_record(transfer: Transfer, state: EntryState) -> Document:

@@ -1,5 +1,7 @@
 """Wallets: what people may do with their money, what they see of it, and what the system finishes for them."""
 
+from datastores.ledger import EntryState
+
 from .acting import AmountInput, MoneyMoved, balance_cursor, decided, merchants_of, paying_wallet, submit
 from .balances import balance_changed
 from .follow_ups import expire_payment_requests, finish_follow_ups
@@ -24,6 +26,7 @@ from .transfers import Target, moved, refund_transfer, transfer_funds
 
 __all__ = [
     "AmountInput",
+    "EntryState",
     "MoneyMoved",
     "Target",
     "accept_payment_request",

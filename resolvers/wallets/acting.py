@@ -9,7 +9,7 @@ from typing import Final, TypedDict, TypeVar
 from datastores import ledger
 from datastores.commit import Act
 from datastores.errors import ExpectedError, NotFoundError, OutcomeUnknownError, TransferRefusedError, ValidationError
-from datastores.ledger import Command, Memo, Money, Outcome, WalletDocument
+from datastores.ledger import Command, Memo, Money, Outcome, TransferRecord, WalletDocument
 from datastores.mongo import Document
 from datastores.paging import encode_cursor
 from resolvers.context import Context
@@ -82,6 +82,14 @@ def memo_text(memo: str | None) -> str | None:
 def memo_of(text: str | None) -> Memo | None:
     """The memo of a transfer."""
     return Memo(text) if text else None
+
+
+def record_of(memo: Memo | None, conversation_id: str | None = None) -> TransferRecord:
+    """What is known of a transfer that was just made, beside its entry."""
+    record: TransferRecord = {"conversation_id": conversation_id}
+    if memo is not None:
+        record |= {"memo": memo.text, "memo_salt": memo.salt}
+    return record
 
 
 async def own_wallet(ctx: Context, wallet_id: str, currency: str) -> str:

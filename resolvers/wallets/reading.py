@@ -18,6 +18,7 @@ from resolvers.connections import HasId
 from resolvers.context import Context
 
 MAX_STATES: Final = 10
+DEFAULT_STATES: Final = [EntryState.PENDING, EntryState.POSTED]
 _REQUEST_KEY: Final = (datetime, str)
 # What the members of a conversation see of a transfer that is shown there; the rest is null.
 _SHOWN: Final = ("_id", "created_at", "amount", "sender_id", "recipient_id", "memo", "state")
@@ -54,7 +55,7 @@ async def entries(
     ctx: Context,
     wallets: Sequence[HasId],
     *,
-    states: list[EntryState] = [EntryState.PENDING, EntryState.POSTED],  # noqa: B006  # the default that the graph shows
+    states: list[EntryState] | None = DEFAULT_STATES,
     first: int | None = None,
     after: str | None = None,
     last: int | None = None,
@@ -69,7 +70,8 @@ async def entries(
             windows[each["_id"]] = window(scope, int, first=first, after=after, last=last, before=before)
         except ValidationError as error:
             errors[each["_id"]] = error
-    pages = await ledger.legs_of_accounts(ctx.database, windows, states[:MAX_STATES]) if windows else {}
+    wanted = (DEFAULT_STATES if states is None else states)[:MAX_STATES]
+    pages = await ledger.legs_of_accounts(ctx.database, windows, wanted) if windows else {}
     return [errors.get(each["_id"]) or pages[each["_id"]] for each in wallets]
 
 
@@ -90,7 +92,7 @@ async def memos(ctx: Context, legs: Sequence[LegDocument]) -> list[str | None]:
 async def transfers_by_id(ctx: Context, ids: Sequence[str]) -> list[Document | None]:
     """For each id the transfer as the viewer may see it, or None.
 
-    Its people see all of it (of one that was refused, its sender alone), the members of a conversation where it is
+    Its people see all of it (of one that was refused, who asked for it), the members of a conversation where it is
     shown what `_SHOWN` names. Two reads, and one more where some are not the viewer's own.
     """
     if ctx.viewer.kind == "anonymous":
@@ -195,7 +197,7 @@ def _is_party(ctx: Context, transfer: TransferDocument) -> bool:
     if viewer_id is None:
         return False
     if transfer["state"] == ledger.TransferState.REFUSED:
-        return bool(transfer["sender_id"] == viewer_id)
+        return transfer["caller"] == viewer_id
     return viewer_id in (transfer["sender_id"], transfer["recipient_id"])
 
 

@@ -26,6 +26,7 @@ from .acting import (
     memo_text,
     merchants_of,
     paying_wallet,
+    record_of,
     submit,
 )
 from .follow_ups import message_follow_up, tell_conversation
@@ -116,6 +117,7 @@ async def accept_payment_request(
     if asked["payer_id"] != viewer_id:
         raise ForbiddenError("Only the person who was asked can accept")
     currency, requester_id = asked["amount"]["currency"], asked["requester_id"]
+    written = store.payment_memo(asked)
 
     async def prepare() -> Act[Outcome]:
         source = await paying_wallet(ctx, from_wallet_id, currency)
@@ -129,14 +131,14 @@ async def accept_payment_request(
             event_type="payment.completed",
             merchants=tuple(asked["merchants"]),
             payment_request_id=payment_request_id,
-            memo=store.payment_memo(asked),
+            memo=written,
         )
         return store.AcceptPaymentRequest(request, payment_request_id, transfer)
 
     outcome = await decided(ctx, request, prepare)
     outcome.accepted()
     await _notify(ctx, requester_id, "payment_request_accepted", payment_request_id)
-    return await moved(ctx, outcome, viewer_id, None if outcome.replayed else {"memo": asked["memo"]})
+    return await moved(ctx, outcome, viewer_id, record_of(written))
 
 
 async def decline_payment_request(ctx: Context, *, payment_request_id: str) -> Document:

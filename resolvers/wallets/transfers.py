@@ -27,6 +27,7 @@ from .acting import (
     memo_text,
     merchants_of,
     paying_wallet,
+    record_of,
 )
 from .follow_ups import message_follow_up, tell_conversation
 from .reading import shown_transfer, transfers_by_id, wallets_by_id
@@ -61,6 +62,7 @@ async def transfer_funds(
     """
     viewer_id = ctx.viewer.person()
     money, text = amount_of(amount), memo_text(memo)
+    written = memo_of(text)
     _check_target(to)
     request = command(
         viewer_id,
@@ -89,7 +91,7 @@ async def transfer_funds(
             sender_id=viewer_id,
             recipient_id=payee_id,
             merchants=await merchants_of(ctx, [viewer_id, payee_id]),
-            memo=memo_of(text),
+            memo=written,
             conversation_id=conversation_id,
         )
         follow_up = conversation_id and message_follow_up(viewer_id, conversation_id, transfer_id=request.id("trf"))
@@ -100,8 +102,7 @@ async def transfer_funds(
     if conversation_id is not None:
         await tell_conversation(ctx, entry["_id"], idempotency_key)
     await _notify_payee(ctx, entry, "transfer")
-    record: TransferRecord = {"memo": text, "conversation_id": conversation_id}
-    return await moved(ctx, outcome, viewer_id, None if outcome.replayed else record)
+    return await moved(ctx, outcome, viewer_id, record_of(written, conversation_id))
 
 
 async def refund_transfer(
@@ -115,28 +116,29 @@ async def refund_transfer(
     """
     viewer_id = ctx.viewer.person()
     money, text = amount_of(amount) if amount else None, memo_text(memo)
+    written = memo_of(text)
     request = command(viewer_id, idempotency_key, "refundTransfer", transfer_id=transfer_id, amount=money, memo=text)
 
     async def prepare() -> Act[Outcome]:
         original = await _refundable(ctx, transfer_id, viewer_id, money)
-        return ledger.RefundTransfer(request, original, money["minor_units"] if money else None, memo_of(text))
+        return ledger.RefundTransfer(request, original, money["minor_units"] if money else None, written)
 
     outcome = await decided(ctx, request, prepare)
     await _notify_payee(ctx, outcome.accepted(), "refund")
-    return await moved(ctx, outcome, viewer_id, None if outcome.replayed else {"memo": text})
+    return await moved(ctx, outcome, viewer_id, record_of(written))
 
 
-async def moved(ctx: Context, outcome: Outcome, viewer_id: str, record: TransferRecord | None) -> MoneyMoved:
+async def moved(ctx: Context, outcome: Outcome, viewer_id: str, record: TransferRecord) -> MoneyMoved:
     """The answer of a mutation: the viewer's wallet as the entry left it, or as it is now at a replay.
 
-    `record` is what is known of the transfer beside its entry; where it is None the transfer is read anew.
+    `record` is what is known beside the entry of a transfer that was just made; at a replay it is read anew.
     """
     entry = outcome.entry
     transfer_id = ledger.sibling_id(entry["_id"], "trf")
     wallet_id = next(leg["account_id"] for leg in entry["legs"] if leg["owner_id"] == viewer_id)
     transfer: Document | None
     wallet: WalletDocument | None
-    if record is not None:
+    if not outcome.replayed:
         transfer = shown_transfer(ctx, ledger.transfer_document(entry, record), set())
         wallet = ledger.wallet_after(entry, wallet_id)
     else:
