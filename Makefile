@@ -36,8 +36,7 @@ test-contract: setup-dev ## Tests of the schema, the transports and what clients
 
 test-clients: setup-dev ## Tests with clients and audits from npm (needs Node)
 	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
-	cd tests/clients && npm ci --no-audit --no-fund --silent
-	$(BIN)/pytest tests/clients $(ARGS)
+	cd tests/clients && npm ci --no-audit --no-fund --silent && node run.mjs $(ARGS)
 
 test-browser: setup-dev ## Tests of GraphiQL in Chromium (CHROMIUM=path if it is not found)
 	@test -x "$(CHROMIUM)" || { echo "agora: Chromium is missing: install it, or say where it is with CHROMIUM=..." >&2; exit 1; }
