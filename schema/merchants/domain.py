@@ -1,0 +1,27 @@
+"""The domain of merchants, and the words that its files share."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import strawberry
+
+import resolvers.merchants as use_cases
+from datastores.merchants import ListingDocument, MerchantDocument, OrderDocument
+from schema.composition import Domain
+from schema.entities import Listing, Merchant, Order
+from schema.values import MoneyInput
+
+Info = strawberry.Info[Any, Any]
+FIRST: Final = "At most this many, 0–100; 20 if absent."
+AFTER: Final = "The cursor of this list to go on after."
+
+merchants = Domain("merchants")
+merchants.owns(Merchant, use_cases.merchants_by_id, document=MerchantDocument)
+merchants.owns(Listing, use_cases.listings_by_id, document=ListingDocument)
+merchants.owns(Order, use_cases.orders_by_id, document=OrderDocument)
+
+
+def amount_of(given: MoneyInput) -> use_cases.AmountInput:
+    """The amount as use cases take it."""
+    return {"amount": given.amount, "currency": given.currency}
