@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from . import wallets
+from . import merchants, wallets
 from .context import Context
 
 INTERVAL_S: Final = 2.0
@@ -29,4 +29,7 @@ class Chore:
 CHORES: Final[tuple[Chore, ...]] = (
     Chore("finish_follow_ups", wallets.finish_follow_ups),
     Chore("expire_payment_requests", wallets.expire_payment_requests),
+    Chore("expire_orders", merchants.expire_orders),
+    Chore("complete_orders", merchants.complete_orders),
+    Chore("finish_order_follow_ups", merchants.finish_order_follow_ups),
 )
