@@ -64,7 +64,7 @@ from .entries import (
     stored_outcome,
     system_command,
 )
-from .feed import account_events_after, events_after, last_seq, merchants_of, previous_seq, topics
+from .feed import account_events_after, events_after, last_seq, previous_seq, topics
 from .receipts import Receipt, ReceiptError, check_receipt, receipt
 from .signing import SigningKey, add_signing_key, public_keys, signing_key
 from .statements import (
@@ -194,7 +194,6 @@ __all__ = [
     "legs_by_ids",
     "legs_of_accounts",
     "memos_of",
-    "merchants_of",
     "minor_units",
     "money",
     "positive",

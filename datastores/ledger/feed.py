@@ -64,13 +64,3 @@ async def account_events_after(database: Database, account_ids: Sequence[str], s
 def _filter(merchants: Sequence[str], types: Sequence[str] | None) -> Document:
     wanted: Document = {"$type": "string"} if types is None else {"$in": list(types)}
     return {"merchants": {"$in": list(merchants)}, "event_type": wanted}
-
-
-async def merchants_of(database: Database, owner_ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids of the merchants that these people own: whose feeds an entry between them belongs to; one read.
-
-    All that the ledger knows of the collection `merchants` is that its documents have an `owner_id`.
-    """
-    filter = {"owner_id": {"$in": list(owner_ids)}}
-    found = await database.find("merchants", filter, limit=MAX_EVENTS, projection={"_id": 1})
-    return tuple(sorted(merchant["_id"] for merchant in found))

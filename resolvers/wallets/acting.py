@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Final, TypedDict, TypeVar
 
-from datastores import ledger
+from datastores import ledger, merchants
 from datastores.commit import Act
 from datastores.errors import ExpectedError, NotFoundError, OutcomeUnknownError, TransferRefusedError, ValidationError
 from datastores.ledger import Command, Memo, Money, Outcome, TransferRecord, WalletDocument
@@ -136,4 +136,6 @@ def balance_scope(user_id: str) -> str:
 
 async def merchants_of(ctx: Context, user_ids: Sequence[str | None]) -> tuple[str, ...]:
     """The ids of the merchants that these people own: whose feed an entry between them belongs to."""
-    return await ledger.merchants_of(ctx.database, [id for id in user_ids if id is not None])
+    ids = [merchants.merchant_id(id) for id in user_ids if id is not None]
+    found = await merchants.merchants_by_ids(ctx.database, ids)
+    return tuple(merchant["_id"] for merchant in found if merchant is not None)

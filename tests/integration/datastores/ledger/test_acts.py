@@ -202,7 +202,7 @@ async def test_refunds_never_pass_the_original(database: Database) -> None:
     assert rest["amount"] == 10
     shown = (await ledger.transfers_by_ids(database, [ledger.sibling_id(original["_id"], "trf")]))[0]
     assert shown is not None
-    assert (shown["state"], shown["refunded_amount"]["minor_units"]) == ("REFUNDED", 100)
+    assert (shown["state"], shown["refunded_amount"]) == ("REFUNDED", ledger.money(100, "EUR"))
 
 
 async def test_reserve_is_settled_or_released_once(database: Database) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from datastores import ledger
 from datastores.commit import CommitLoop
 from datastores.ledger import Command, Outcome, Party, Transfer
 from datastores.mongo import Database, Document
+
+Runner = Callable[[Callable[[Database], Awaitable[None]]], None]
 
 
 def loop(database: Database) -> CommitLoop:

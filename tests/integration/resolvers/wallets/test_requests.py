@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from datastores import ledger
+from datastores import ledger, merchants
 from datastores.errors import (
     ConflictError,
     ForbiddenError,
@@ -308,7 +308,9 @@ async def test_lists_by_direction_and_state(database: Database, ask: Ask) -> Non
 
 async def test_what_concerns_a_merchant_is_in_its_feed_and_nothing_else(database: Database, ask: Ask) -> None:
     ann, bob, eve = await people(database, "ann", "bob", "eve")
-    await database.insert_one("merchants", {"_id": "mer_1", "owner_id": ann})
+    shop = merchants.merchant_document(owner_id=ann, name="Shop", description="", created_at=ask(ann).now())
+    await merchants.insert_merchants(database, [shop])
+    mer = shop["_id"]
     await fill(ask, bob, "20")
     accepted, declined = await asked(ask, ann, bob), await asked(ask, ann, bob)
     poor = await asked(ask, ann, eve)
@@ -321,7 +323,7 @@ async def test_what_concerns_a_merchant_is_in_its_feed_and_nothing_else(database
         await wallets.accept_payment_request(ask(eve), idempotency_key="y", payment_request_id=poor["_id"])
     await wallets.refund_transfer(ask(ann), idempotency_key="r", transfer_id=moved["transfer"]["_id"])
 
-    events = await ledger.events_after(database, ["mer_1"], 0, None, 100)
+    events = await ledger.events_after(database, [mer], 0, None, 100)
     assert [event["event_type"] for event in events] == [
         "payment.requested",
         "payment.requested",
@@ -331,11 +333,9 @@ async def test_what_concerns_a_merchant_is_in_its_feed_and_nothing_else(database
         "payment.refused",
         "payment.refunded",
     ]
-    before = [await ledger.previous_seq(database, ["mer_1"], event["seq"], None) for event in events]
+    before = [await ledger.previous_seq(database, [mer], event["seq"], None) for event in events]
     assert before == [None, *(event["seq"] for event in events[:-1])]
-    refused = await ledger.events_after(database, ["mer_1"], 0, ["payment.refused"], 100)
-    assert [await ledger.previous_seq(database, ["mer_1"], refused[1]["seq"], ["payment.refused"])] == [
-        refused[0]["seq"]
-    ]
-    assert await ledger.last_seq(database, ["mer_1"], None) == events[-1]["seq"]
-    assert await ledger.events_after(database, ["mer_2"], 0, None, 100) == []
+    refused = await ledger.events_after(database, [mer], 0, ["payment.refused"], 100)
+    assert [await ledger.previous_seq(database, [mer], refused[1]["seq"], ["payment.refused"])] == [refused[0]["seq"]]
+    assert await ledger.last_seq(database, [mer], None) == events[-1]["seq"]
+    assert await ledger.events_after(database, [merchants.merchant_id(bob)], 0, None, 100) == []

@@ -1,0 +1,66 @@
+"""The chain's spelling of values: pinned, since receipts that were given out must verify for ever."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from datastores.ledger import chain
+
+ENTRY: dict[str, Any] = {
+    "_id": "ent_01JD0000000000000000000000",
+    "caller": "usr_a",
+    "key": "rent",
+    "request_hash": "00",
+    "partition": "main",
+    "seq": 7,
+    "kind": "TRANSFER",
+    "event_type": "transfer.posted",
+    "state": "POSTED",
+    "code": None,
+    "details": None,
+    "currency": "EUR",
+    "amount": 2**62,
+    "legs": [{"account_id": "wal_a", "delta": -(2**62)}, {"account_id": "wal_b", "delta": 2**62}],
+    "sender_id": "usr_a",
+    "recipient_id": "usr_b",
+    "merchants": [],
+    "order_id": None,
+    "payment_request_id": None,
+    "pending_id": None,
+    "final": False,
+    "reverses": None,
+    "expires_at": None,
+    "created_at": datetime(2026, 1, 31, 12, 0, 0, 5_000),
+    "memo_digest": None,
+    "salt": "ab" * 16,
+}
+
+
+def test_canonical_json_sorts_keys_and_spells_numbers_and_times_as_strings() -> None:
+    value = {"b": 2**63 - 1, "a": [True, None, "ü"], "t": datetime(2026, 1, 31)}
+
+    assert chain.canonical(value).decode() == (
+        '{"a":[true,null,"ü"],"b":"9223372036854775807","t":"2026-01-31T00:00:00.000Z"}'
+    )
+
+
+def test_the_hash_of_an_entry_is_pinned() -> None:
+    assert chain.chained(chain.GENESIS, chain.body(ENTRY)) == (
+        "b7b3b3e94e114821ebe4dd4afb71a12b3ef4599c0d65c24e37d9aacab1d21913"
+    )
+
+
+def test_every_part_of_an_entry_is_in_its_hash() -> None:
+    plain = chain.chained(chain.GENESIS, chain.body(ENTRY))
+
+    for name in ENTRY:
+        changed = {**ENTRY, name: "ff" * 16 if name != "legs" else ENTRY["legs"][:1]}
+        assert chain.chained(chain.GENESIS, chain.body(changed)) != plain, name
+
+
+def test_a_sealed_part_opens_with_its_salt_and_shows_nothing_of_the_others() -> None:
+    salts = {chain.leg_salt(ENTRY, 0), chain.leg_salt(ENTRY, 1), chain.request_salt(ENTRY), ENTRY["salt"]}
+
+    assert len(salts) == 4
+    assert chain.body(ENTRY)["legs"][1] == chain.seal(chain.leg_salt(ENTRY, 1), ENTRY["legs"][1])
