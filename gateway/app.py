@@ -27,6 +27,7 @@ from gateway.http import GraphQLOverHTTP
 from gateway.identity.authenticate import open_authenticator
 from gateway.identity.development import DevelopmentIssuer
 from gateway.limits import Limits, cors
+from gateway.live.collector import HubCollector
 from gateway.live.hub import Hub
 from gateway.metrics import Metrics
 from gateway.operations import Operations
@@ -84,6 +85,7 @@ async def open_gateway(
         commits = CommitLoops(database, on_batch=metrics.batch)
         stack.push_async_callback(commits.drain)
         hub = await stack.enter_async_context(Hub(database))
+        metrics.registry.register(HubCollector(hub))
         contexts = Contexts(database, commits, hub)
         authenticator = await stack.enter_async_context(
             open_authenticator(

@@ -144,12 +144,10 @@ def _with_port(given: Settings, port: int | None) -> Settings:
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    if sys.platform != "win32":
-        import uvloop
+    import uvloop
 
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(work)
-    return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
 
 
 def _fail(*lines: str) -> None:

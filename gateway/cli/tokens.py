@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from datastores import accounts, merchants, partners
-from datastores.ids import is_id, new_id
+from datastores.ids import is_id
 from datastores.mongo import Database
 from gateway.demo.script import PARTNER
 from gateway.identity.development import DevelopmentIssuer, DevelopmentIssuerRefused
@@ -43,7 +43,6 @@ async def create_partner(settings: Settings, name: str, of: list[str]) -> str:
         merchant_ids = [await _merchant_id(database, one) for one in of]
         await partners.create_partner(
             database,
-            partner_id=new_id("ptn"),
             name=name.strip(),
             merchant_ids=merchant_ids,
             key_id=key.id,
@@ -54,11 +53,10 @@ async def create_partner(settings: Settings, name: str, of: list[str]) -> str:
 
 
 async def _merchant_id(database: Database, named: str) -> str:
-    if is_id("mer", named):
-        found = (await merchants.by_ids(database, [named]))[0]
-    else:
+    merchant_id = named
+    if not is_id("mer", named):
         (owner,) = await accounts.by_handles(database, [named])
-        found = (await merchants.of_owners(database, [owner["_id"]]))[0] if owner else None
-    if found is None:
+        merchant_id = merchants.merchant_id(owner["_id"]) if owner else ""
+    if (await merchants.merchants_by_ids(database, [merchant_id]))[0] is None:
         raise CommandError(f"{named!r} is neither a merchant's id nor the handle of a merchant's owner")
-    return str(found["_id"])
+    return merchant_id

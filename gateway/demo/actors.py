@@ -26,7 +26,7 @@ class Actors:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def act(self, handle: str, document: str, **variables: Any) -> Any:
+    async def act(self, handle: str, document: str, /, **variables: Any) -> Any:
         """The value of the operation's root field; raises DemoError for errors, and for results that are one."""
         person = Person(DEVELOPMENT_ISSUER, handle, handle, NAMES.get(handle), time.time() + SIGNED_IN_S)
         context = await self._gateway.contexts.open(person, f"demo-{handle}")

@@ -13,17 +13,23 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     OperationDefinitionNode,
+    OperationType,
     parse,
     validate,
 )
 
 from .limits import MAX_TOKENS, check_limits
-from .requests import OperationRequest, PreparedOperation, RequestError
+from .requests import OperationKind, OperationRequest, PreparedOperation, RequestError
 
 MAX_DOCUMENTS: Final = 2_000
 MAX_CACHED_BYTES: Final = 16 * 1024 * 1024
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MAX_VALIDATION_ERRORS: Final = 20
+_KINDS: Final[dict[OperationType, OperationKind]] = {
+    OperationType.QUERY: "query",
+    OperationType.MUTATION: "mutation",
+    OperationType.SUBSCRIPTION: "subscription",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +62,8 @@ class DocumentCache:
                 document.errors[0].message,
                 errors=[_formatted(error, "GRAPHQL_VALIDATION_FAILED") for error in document.errors],
             )
-        kind = operation.operation.value
-        return PreparedOperation(
-            request, document.node, operation, kind, operation.name.value if operation.name else None, cost
-        )
+        name = operation.name.value if operation.name else None
+        return PreparedOperation(request, document.node, operation, _KINDS[operation.operation], name, cost)
 
     def _document(self, request: OperationRequest) -> _Document:
         text = request.query.encode("utf-8", "surrogatepass")

@@ -14,10 +14,11 @@ import secrets
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final, TypedDict
+from datetime import UTC
+from typing import Final
 
 from datastores.ids import new_id
+from datastores.partners import PartnerKeyDocument
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.identities import Partner
 
@@ -28,17 +29,6 @@ _BASE_62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 _SECRET_LENGTH: Final = 43
 _CHECKSUM_LENGTH: Final = 6
 _KEY: Final = re.compile(r"agora_pk_([0-7][0-9A-HJKMNP-TV-Z]{25})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
-
-
-class PartnerKeyDocument(TypedDict):
-    """A key as the datastore keeps it; times are naive UTC."""
-
-    _id: str
-    partner_id: str
-    secret_hash: str
-    scopes: list[str]
-    expires_at: datetime | None
-    revoked_at: datetime | None
 
 
 FindPartnerKey = Callable[[str], Awaitable[PartnerKeyDocument | None]]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from datastores.partners import PartnerKeyDocument
 from gateway.identity import authenticate
 from gateway.identity.authenticate import Authenticator, open_authenticator
 from gateway.identity.development import DevelopmentIssuer, DevelopmentIssuerRefused
@@ -14,7 +16,7 @@ from gateway.identity.errors import IdentityUnavailable, Unauthenticated
 from gateway.identity.identities import ANONYMOUS, Partner, Person
 from gateway.identity.jwks import COOLDOWN_S
 from gateway.identity.oidc import LEEWAY_S, AccessTokens
-from gateway.identity.partners import PartnerKeyDocument, new_partner_key
+from gateway.identity.partners import new_partner_key
 from gateway.settings import DEVELOPMENT_ISSUER, Environment, Settings
 from tests.unit.gateway.identity.issuers import AUDIENCE, Clock, Issuer, new_key
 
@@ -103,6 +105,7 @@ async def test_a_partner_key_is_a_partner_until_it_is_revoked(clock: Clock) -> N
             "scopes": ["payments:read"],
             "expires_at": None,
             "revoked_at": None,
+            "created_at": datetime(2026, 1, 1),
         }
     }
 

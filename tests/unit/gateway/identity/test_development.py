@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from datastores.partners import PartnerKeyDocument
 from gateway.identity.development import (
     KEY_FILE,
     TOKEN_LIFETIME_S,
@@ -17,7 +19,7 @@ from gateway.identity.development import (
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.identities import Partner, Person
 from gateway.identity.oidc import LEEWAY_S, open_token
-from gateway.identity.partners import PartnerKeyDocument, verify_partner_key
+from gateway.identity.partners import verify_partner_key
 from gateway.settings import DEVELOPMENT_ISSUER, Environment
 from tests.unit.gateway.identity.issuers import START, Clock
 
@@ -111,6 +113,7 @@ async def test_the_key_of_a_demo_partner_can_be_shown_again(tmp_path: Path) -> N
         "scopes": ["payments:read"],
         "expires_at": None,
         "revoked_at": None,
+        "created_at": datetime(2026, 1, 1),
     }
 
     async def find(key_id: str) -> PartnerKeyDocument | None:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from datastores.partners import PartnerKeyDocument
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.identities import Partner
 from gateway.identity.partners import (
     NewPartnerKey,
-    PartnerKeyDocument,
     is_partner_key,
     new_partner_key,
     partner_key,
@@ -42,6 +42,7 @@ def document(key: NewPartnerKey, **changes: datetime) -> PartnerKeyDocument:
         "scopes": ["payments:read"],
         "expires_at": changes.get("expires_at"),
         "revoked_at": changes.get("revoked_at"),
+        "created_at": at(-60),
     }
 
 
