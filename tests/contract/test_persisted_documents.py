@@ -10,6 +10,7 @@ from graphql import build_schema
 from gateway.execution.documents import DocumentCache
 from gateway.execution.requests import OperationRequest
 from gateway.persisted import FOLDER, PersistedDocument, load_documents
+from tests.contract.town import Town
 
 DOCUMENTS = tuple(load_documents().values())
 SCHEMA = build_schema((Path(__file__).parents[2] / "schema" / "core.graphql").read_text(encoding="utf-8"))
@@ -35,3 +36,27 @@ def test_document_is_valid_and_within_the_limits(document: PersistedDocument) ->
     prepared = DocumentCache(SCHEMA).prepare(OperationRequest(document.text))
 
     assert prepared.name == document.name
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_served_graph_prepares_every_document(town: Town) -> None:
+    for document in DOCUMENTS:
+        assert town.gateway.graph.prepare(OperationRequest(document.text)).name == document.name
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize(
+    ("who", "name"),
+    [
+        *(("alice", name) for name in ("HomeTimeline", "Conversations", "Wallets", "Listings", "Orders")),
+        ("pay-watch", "PaymentEvents"),
+    ],
+)
+async def test_a_screen_is_answered_by_the_id_of_its_document(town: Town, who: str, name: str) -> None:
+    (document,) = (document for document in DOCUMENTS if document.name == name)
+
+    response = await town.http.get(town.url, params={"documentId": document.id}, headers=town.authorization(who))
+
+    answer = response.json()
+    assert "errors" not in answer
+    assert all(answer["data"].values())
