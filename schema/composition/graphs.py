@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import strawberry
 from graphql import (
+    GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
@@ -60,6 +61,9 @@ class Composed:
                 graphql_type.is_type_of = None  # Strawberry's is isinstance(), which is never true of a document
             elif isinstance(graphql_type, GraphQLInterfaceType | GraphQLUnionType):
                 graphql_type.resolve_type = self.type_of
+            elif isinstance(graphql_type, GraphQLInputObjectType) and DEFINITION in graphql_type.extensions:
+                # Strawberry checks it by itself; graphql-core says it in the SDL and in introspection.
+                graphql_type.is_one_of = graphql_type.extensions[DEFINITION].is_one_of
 
     @property
     def graphql_schema(self) -> GraphQLSchema:

@@ -51,6 +51,31 @@ query Everything($first: Int!) {
 """
 
 
+# Six levels deep, with some forty fields that need a read. Which loads of people meet in one batch depends on which
+# answers come first, so the number moves by two or three; a read for each parent would make it hundreds.
+MOST_COMMANDS = 47
+READS = {
+    "aggregate entries",
+    "aggregate posts",
+    "find accounts",
+    "find conversations",
+    "find entries",
+    "find follows",
+    "find likes",
+    "find listings",
+    "find memberships",
+    "find merchants",
+    "find messages",
+    "find notifications",
+    "find orders",
+    "find payment_requests",
+    "find posts",
+    "find reposts",
+    "find transfers",
+    "find users",
+}
+
+
 class Counted:
     """The town's graph over a connection whose commands are counted."""
 
@@ -86,13 +111,14 @@ async def counted(town: Town, mongodb_uri: str, mongo_driver: Driver) -> AsyncIt
         await database.close()
 
 
-async def test_the_number_of_commands_is_pinned(counted: Counted) -> None:
+async def test_the_commands_are_pinned(counted: Counted) -> None:
     commands = await counted.commands(10)
 
-    assert sum(commands.values()) == 0, sorted(commands.items())
+    assert set(commands) == READS
+    assert 0 < sum(commands.values()) <= MOST_COMMANDS, sorted(commands.items())
 
 
-async def test_the_number_of_commands_does_not_grow_with_the_pages(counted: Counted) -> None:
-    small, large = await counted.commands(3), await counted.commands(15)
+async def test_larger_pages_need_no_more_commands(counted: Counted) -> None:
+    commands = await counted.commands(100)
 
-    assert large - small == Counter(), sorted((large - small).items())
+    assert sum(commands.values()) <= MOST_COMMANDS, sorted(commands.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -31,6 +32,8 @@ WALKER = Walker(
 )
 # Errors and gaps are provoked one by one in the tests of their domains; these need a fault that no client can make.
 PROVOKED_ELSEWHERE = {"LimitExceeded", "OutcomeUnknown", "StreamGap", "TransferRefused"}
+# No mutation edits a post yet, and no transfer costs a fee: both are stored values that are null so far.
+NULL_SO_FAR = {("Post", "editedAt"), ("Transfer", "fee")}
 
 
 def success_of(mutation: str) -> str:
@@ -47,7 +50,7 @@ class Tour:
         self.town = town
         self.seen: Seen = set()
 
-    async def query(self, who: str | None, field: str, arguments: str = "", depth: int = 2, **variables: Any) -> Any:
+    async def query(self, who: str | None, field: str, arguments: str = "", depth: int = 1, **variables: Any) -> Any:
         types = {"id": "ID!", "handle": "String!", "search": "String!", "money": "MoneyInput"}
         declared = ", ".join(f"${name}: {types[name]}" for name in variables)
         query: Any = CORE.type_map["Query"]
@@ -189,7 +192,7 @@ async def _conversations(tour: Tour, ids: dict[str, str]) -> None:
 
 async def _money(tour: Tour, ids: dict[str, str]) -> None:
     await tour.mutate("alice", "openWallet", currency="CHF")
-    chats = (await tour.query("alice", "viewer", depth=1))["conversations"]["nodes"]
+    chats = (await tour.query("alice", "viewer"))["conversations"]["nodes"]
     direct = next(chat["id"] for chat in chats if chat["kind"] == "DIRECT")
     to_bob = {"to": {"userId": ids["bob"]}, "amount": eur("3.00"), "memo": "Coffee"}
     paid: dict[str, Any] = {}
@@ -205,7 +208,8 @@ async def _money(tour: Tour, ids: dict[str, str]) -> None:
     )
     out = {"walletId": wallet, "amount": eur("2.00"), "destination": "sandbox:ok"}
     await tour.mutate("alice", "withdrawFromWallet", idempotencyKey=key(), **out)
-    asked = {"payerId": ids["alice"], "amount": eur("1.50"), "memo": "Tram"}
+    next_week = (datetime.now(UTC) + timedelta(days=7)).isoformat()
+    asked = {"payerId": ids["alice"], "amount": eur("1.50"), "memo": "Tram", "expiresAt": next_week}
     ends: dict[str, tuple[str, str]] = {
         "acceptPaymentRequest": ("alice", "ACCEPTED"),
         "declinePaymentRequest": ("alice", "DECLINED"),
@@ -227,6 +231,7 @@ async def _money(tour: Tour, ids: dict[str, str]) -> None:
     await tour.query("alice", "wallet", "(id: $id)", id=wallet)
     await tour.query("alice", "transfer", "(id: $id)", id=transfer)
     await tour.query("bob", "transfer", "(id: $id)", id=transfer)
+    await tour.query("alice", "conversation", "(id: $id)", id=direct)
     wallet_shown = await tour.query("alice", "wallet", "(id: $id)", id=wallet)
     await tour.query("alice", "node", "(id: $id)", id=wallet_shown["entries"]["nodes"][0]["id"])
 
@@ -281,10 +286,10 @@ async def _partner(tour: Tour, ids: dict[str, str]) -> None:
 
 async def _lists(tour: Tour, ids: dict[str, str]) -> None:
     for who in ("alice", "bob", "carol"):
-        viewer = await tour.query(who, "viewer", depth=2)
+        viewer = await tour.query(who, "viewer")
         newest = viewer["notifications"]["nodes"][0]["id"]
         await tour.mutate(who, "markNotificationsRead", upTo=newest)
-    await tour.query("alice", "viewer", depth=2)
+        await tour.query(who, "viewer")
     for kind in ("NotFoundError", "ForbiddenError", "ConflictError", "ValidationError"):
         assert await _provoke(tour, kind) == kind
 
@@ -306,10 +311,11 @@ def stated_fields() -> list[tuple[str, str]]:
         for name, graphql_type in CORE.type_map.items()
         if isinstance(graphql_type, GraphQLObjectType) and not name.startswith("__") and name not in PROVOKED_ELSEWHERE
         for field in graphql_type.fields
+        if (name, field) not in NULL_SO_FAR
     )
 
 
 async def test_every_field_has_answered_with_a_value(tour: Tour) -> None:
     missing = [f"{name}.{field}" for name, field in stated_fields() if (name, field) not in tour.seen]
 
-    assert missing == []
+    assert missing == [], ", ".join(missing)

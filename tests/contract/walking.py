@@ -49,7 +49,8 @@ class Walker:
         # A page, an edge or an amount says nothing by itself, so it is written out with what it stands in.
         below = depth if self._is_part(target) else depth - 1
         if below < 0:
-            return ""
+            has_id = "id" in getattr(target, "fields", {})
+            return f"{name}{arguments} {{ __typename id }}" if has_id else ""
         if "first" in field.args and not arguments:
             arguments = "(first: 3)"
         return f"{name}{arguments} {{ {self.select(target.name, below)} }}"
