@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import strawberry
+from strawberry import Info
 
 import resolvers.wallets as use_cases
 from datastores.ledger import EntryState, LegDocument, TransferDocument, TransferState, WalletDocument, WalletStatus
 from datastores.mongo import Document
 from datastores.wallets import PaymentRequestDirection, PaymentRequestDocument, PaymentRequestState
 
+from .arguments import or_none
 from .composition import Domain, batched, loads, plain, root
 from .entities import Conversation, LedgerEntry, Order, PaymentRequest, Transfer, User, Viewer, Wallet
 from .errors import (
@@ -29,8 +31,6 @@ from .errors import (
 )
 from .scalars import BigInt, CurrencyCode, Cursor
 from .values import Connection, Money, MoneyInput
-
-Info = strawberry.Info[Any, Any]
 
 strawberry.enum(WalletStatus, description="OPEN pays and is paid; FROZEN and CLOSED do neither.")
 strawberry.enum(
@@ -329,11 +329,6 @@ class WithdrawFromWalletInput:
     )
 
 
-def _given(value: Any) -> Any:
-    """None for what is absent."""
-    return None if value is strawberry.UNSET else value
-
-
 def _amount(given: MoneyInput) -> use_cases.AmountInput:
     return {"amount": given.amount, "currency": given.currency}
 
@@ -369,16 +364,16 @@ class Mutation:
         description="Pay a person. Safe to repeat with the same key, refusals included.",
     )
     async def transfer_funds(self, info: Info, input: TransferFundsInput) -> Document:
-        to = use_cases.Target(_given(input.to.wallet_id), _given(input.to.user_id), _given(input.to.handle))
+        to = use_cases.Target(or_none(input.to.wallet_id), or_none(input.to.user_id), or_none(input.to.handle))
         return _moved(
             await use_cases.transfer_funds(
                 info.context,
                 idempotency_key=input.idempotency_key,
                 amount=_amount(input.amount),
                 to=to,
-                from_wallet_id=_given(input.from_wallet_id),
-                memo=_given(input.memo),
-                conversation_id=_given(input.conversation_id),
+                from_wallet_id=or_none(input.from_wallet_id),
+                memo=or_none(input.memo),
+                conversation_id=or_none(input.conversation_id),
             )
         )
 
@@ -387,14 +382,14 @@ class Mutation:
         description="Send back what a person paid to the viewer, in one or several parts, never more than was paid.",
     )
     async def refund_transfer(self, info: Info, input: RefundTransferInput) -> Document:
-        amount = _given(input.amount)
+        amount = or_none(input.amount)
         return _moved(
             await use_cases.refund_transfer(
                 info.context,
                 idempotency_key=input.idempotency_key,
                 transfer_id=input.transfer_id,
                 amount=None if amount is None else _amount(amount),
-                memo=_given(input.memo),
+                memo=or_none(input.memo),
             )
         )
 
@@ -405,9 +400,9 @@ class Mutation:
             idempotency_key=input.idempotency_key,
             payer_id=input.payer_id,
             amount=_amount(input.amount),
-            memo=_given(input.memo),
-            conversation_id=_given(input.conversation_id),
-            expires_at=_given(input.expires_at),
+            memo=or_none(input.memo),
+            conversation_id=or_none(input.conversation_id),
+            expires_at=or_none(input.expires_at),
         )
         return {"__typename": "RequestPaymentSuccess", **requested}
 
@@ -418,7 +413,7 @@ class Mutation:
                 info.context,
                 idempotency_key=input.idempotency_key,
                 payment_request_id=input.payment_request_id,
-                from_wallet_id=_given(input.from_wallet_id),
+                from_wallet_id=or_none(input.from_wallet_id),
             )
         )
 
@@ -475,6 +470,6 @@ class Subscription:
     async def balance_changed(
         self, info: Info, wallet_id: strawberry.ID | None = strawberry.UNSET, after: Cursor | None = strawberry.UNSET
     ) -> AsyncGenerator[Document, None]:
-        events = use_cases.balance_changed(info.context, wallet_id=_given(wallet_id), after=_given(after))
+        events = use_cases.balance_changed(info.context, wallet_id=or_none(wallet_id), after=or_none(after))
         async for event in events:
             yield event
