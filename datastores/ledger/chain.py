@@ -40,6 +40,7 @@ _PUBLIC: Final = (
     "created_at",
     "memo_digest",
 )
+_AS_IT_IS: Final = frozenset((str, bool, type(None)))
 _REQUEST: Final = ("caller", "key", "request_hash", "details")
 
 
@@ -50,11 +51,15 @@ def canonical(value: Json) -> bytes:
 
 def plain(value: Any) -> Any:
     """The value with numbers and times as strings, as bodies hold them."""
-    if isinstance(value, bool) or value is None or type(value) is str:
+    kind = type(value)
+    if kind in _AS_IT_IS:
         return value
-    if isinstance(value, int):
+    if kind is int:
         return str(value)
-    if isinstance(value, str):
+    if kind is dict:
+        return {name: plain(part) for name, part in value.items()}
+    # Enums, and the driver's 64-bit integers, are kinds of their own.
+    if isinstance(value, str | int):
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds") + "Z"

@@ -132,17 +132,19 @@ class Head(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Who asks, under which key, for what: the identity of an act, the same for every try of it."""
+    """Who asks, under which key, for what: the identity of an act, the same for every try of it.
+
+    `entry_id` is the id of the entry that answers the key: derived, so that there can be only one, whoever writes it.
+    """
 
     caller: str
     key: str
     request_hash: str
     salt: str = field(compare=False)
+    entry_id: str = field(init=False, compare=False)
 
-    @property
-    def entry_id(self) -> str:
-        """The id of the entry that answers this key: derived, so that there can be only one, whoever writes it."""
-        return derived_id("ent", self.caller, self.key)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entry_id", derived_id("ent", self.caller, self.key))
 
     def id(self, prefix: str) -> str:
         """The id of what the entry brings about: `trf_…`, `preq_…` or `ord_…` with the ULID of the entry."""
