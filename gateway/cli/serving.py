@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from contextlib import AsyncExitStack
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -91,6 +92,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._gateway = gateway
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Leave on the first signal, at once on the second; a graceful stop is a success, not a death by signal."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._gateway.stop()
         await super().shutdown(sockets)
@@ -108,6 +114,7 @@ def server_config(gateway: Gateway) -> uvicorn.Config:
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
+        ws_per_message_deflate=False,
         ws_ping_interval=None,
         ws_ping_timeout=None,
         timeout_keep_alive=KEEP_ALIVE_S,

@@ -31,7 +31,7 @@ T = TypeVar("T")
 def amounts(scale: int) -> dict[str, int]:
     """How many of each kind a town of `scale` posts has."""
     people = max(10, min(10_000, scale // POSTS_A_PERSON))
-    follows = people * min(FOLLOWS_A_PERSON, people - 1)
+    follows = people * sum(1 for offset in _offsets(people) if offset)
     return {"people": people, "follows": follows, "posts": scale, "likes": scale}
 
 
@@ -75,11 +75,16 @@ def _people(count: int) -> Iterator[Any]:
 def _follows(ids: list[str]) -> Iterator[Any]:
     chance = random.Random(SEED + 1)
     for place, one in enumerate(ids):
-        for step in range(1, min(FOLLOWS_A_PERSON, len(ids) - 1) + 1):
-            other = ids[(place + step * step) % len(ids)]
-            if other != one and (step * step) % len(ids) != 0:
+        for offset in _offsets(len(ids)):
+            if offset:
                 at = BEGINNING + timedelta(seconds=chance.randrange(86_400))
-                yield accounts.follow_document(one, other, at)
+                yield accounts.follow_document(one, ids[(place + offset) % len(ids)], at)
+
+
+def _offsets(count: int) -> list[int]:
+    # Squares, so that some are followed by many more than others follow them back.
+    steps = range(1, min(FOLLOWS_A_PERSON, count - 1) + 1)
+    return list(dict.fromkeys(step * step % count for step in steps))
 
 
 def _posts(ids: list[str], count: int) -> Iterator[Any]:
