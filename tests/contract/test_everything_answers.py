@@ -40,7 +40,7 @@ def success_of(mutation: str) -> str:
     mutations = CORE.type_map["Mutation"]
     assert isinstance(mutations, GraphQLObjectType)
     union: Any = get_named_type(mutations.fields[mutation].type)
-    return next(t.name for t in union.types if t.name.endswith("Success"))
+    return str(next(t.name for t in union.types if t.name.endswith("Success")))
 
 
 class Tour:
@@ -87,6 +87,7 @@ class Tour:
         subscriptions: Any = CORE.type_map["Subscription"]
         target = get_named_type(subscriptions.fields[field].type).name
         document = f"subscription {{ {field}{arguments} {{ {WALKER.select(target, 1)} }} }}"
+        data: Any = None
         async with self.town.subscribed(who, document) as heard:
             await act()
             for _ in range(events):

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -209,7 +210,7 @@ async def test_the_demo_is_not_for_production(tmp_path: Path) -> None:
 
 async def test_a_town_of_any_size_is_planted_once(tmp_path: Path, mongodb_uri: str) -> None:
     database = {"MONGODB_URI": mongodb_uri, "AGORA_DATABASE": f"agora_test_{os.getpid()}_{time.monotonic_ns() % 10**9}"}
-    with MongoClient[dict[str, object]](mongodb_uri) as client:
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
         counted = client[database["AGORA_DATABASE"]]
         try:
             first = await run(tmp_path, "seed", "--scale", "3000", **database)

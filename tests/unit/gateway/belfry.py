@@ -15,19 +15,20 @@ from strawberry.schema.config import StrawberryConfig
 
 from datastores.errors import GoingAwayError, SlowConsumerError
 from datastores.ids import new_id
+from datastores.partners import PartnerKeyDocument
 from gateway.endpoint import routes
 from gateway.execution.executor import GraphExecutor
 from gateway.http import GraphQLOverHTTP
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.development import DevelopmentIssuer
 from gateway.identity.identities import Identity, Person
-from gateway.identity.partners import NewPartnerKey, PartnerKeyDocument, new_partner_key
+from gateway.identity.partners import NewPartnerKey, new_partner_key
 from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.persisted import Documents, PersistedDocument, document_id
 from gateway.sse import EventStreams
 from gateway.websocket import GraphQLOverWebSocket, SocketLimits
-from resolvers.context import Context, Viewer
+from resolvers.context import Context, Viewer, utc_now
 from schema.composition import Domain, Graph, root
 from schema.composition.fields import read_key
 from schema.scalars import SCALARS
@@ -202,6 +203,7 @@ class Server:
             "scopes": [],
             "expires_at": None,
             "revoked_at": None,
+            "created_at": utc_now(),
         }
         return key
 

@@ -88,6 +88,20 @@ async def test_anything_taken_away_is_found(database: Database, collection: str,
     assert not (await ledger.verify(database)).holds
 
 
+async def test_more_refunds_than_payment_are_found_though_every_entry_balances(database: Database) -> None:
+    commits = town.loop(database)
+    await town.fill(commits, "ann", 100)
+    await town.fill(commits, "ben", 100)
+    original = (await town.pay(commits, "ann", "ben", 50)).accepted()
+    await commits.submit(ledger.RefundTransfer(town.command("ben"), original, 50))
+    await database.update_one("transfers", {}, {"$set": {"refunded": 0}})
+    await commits.submit(ledger.RefundTransfer(town.command("ben"), original, 1))
+
+    report = await ledger.verify(database)
+
+    assert [problem.subject for problem in report.problems] == [original["_id"]]
+
+
 async def test_a_ledger_at_work_is_verified_without_false_alarm(database: Database) -> None:
     commits = town.loop(database)
     await town.fill(commits, "ann", 100_000)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from datastores.commit import CommitLoops
 from datastores.errors import (
     ConflictError,
     ForbiddenError,
@@ -20,11 +22,13 @@ from datastores.errors import (
     UnauthenticatedError,
     ValidationError,
 )
+from datastores.indexes import create_indexes
 from datastores.ledger import WalletStatus, wallet_id
 from datastores.merchants import ListingState, OrderState
 from datastores.mongo import Database, Document
 from resolvers import conversations, merchants, notifications, wallets
-from resolvers.context import Viewer
+from resolvers.context import Context, Viewer
+from tests.integration.plans import plans_of
 from tests.integration.resolvers.merchants.shops import (
     NO_LISTING,
     NO_ORDER,
@@ -95,6 +99,29 @@ class TestPlacing:
         listing = await listing_of(ask, bowl["_id"])
         assert (listing["stock"], listing["state"]) == (0, "SOLD_OUT")
         assert await database.count("orders", {}) == 5
+        await check_logs(database)
+        await check_ledger(database)
+
+    async def test_two_processes_do_not_sell_one_thing_twice(self, database: Database, ask: Ask) -> None:
+        ann, carol, bowl = await town(database, ask)
+        elsewhere = after(database, ask, timedelta(0))
+        processes = [ask, elsewhere] * 6
+
+        placing = [place(process, ann, line(bowl)) for process in processes]
+        price: dict[str, Any] = {"price": amount("12")}
+        found: list[Any] = await asyncio.gather(
+            *placing[:6],
+            merchants.update_listing(elsewhere(carol), listing_id=bowl["_id"], changes=price),
+            *placing[6:],
+            return_exceptions=True,
+        )
+
+        placed = [each["order"]["_id"] for each in found if isinstance(each, dict) and "order" in each]
+        refused = [each for each in found if isinstance(each, BaseException)]
+        assert len(placed) + len(refused) == 12
+        assert all(isinstance(each, OutOfStockError | PriceChangedError) for each in refused), refused
+        assert (await listing_of(ask, bowl["_id"]))["stock"] == 5 - len(placed)
+        assert await database.count("orders", {}) == len(placed)
         await check_logs(database)
         await check_ledger(database)
 
@@ -506,6 +533,34 @@ class _Crashing:
 
 
 class TestSeeing:
+    async def test_orders_are_read_off_indexes(self, bare_database: Database, ask: Ask) -> None:
+        await create_indexes(bare_database)
+        loops = CommitLoops(bare_database)
+
+        def here(user_id: str | None) -> Context:
+            return replace(ask(user_id), database=bare_database, commits=loops)
+
+        ann, carol, bowl = await town(bare_database, here)
+        await merchants.update_listing(here(carol), listing_id=bowl["_id"], changes={"stock": None})
+        await asyncio.gather(*(place(here, ann, line(bowl)) for _ in range(30)))
+        merchant: Any = await merchants.merchant(here(None), id=bowl["merchant_id"])
+
+        async def act() -> None:
+            for state in (None, OrderState.PLACED):
+                (page,) = await merchants.orders_of_merchants(here(carol), [merchant], state=state, first=3)
+                assert isinstance(page, dict)
+                cursor = page["page_info"]["end_cursor"]
+                await merchants.orders_of_merchants(here(carol), [merchant], state=state, first=3, after=cursor)
+            await merchants.orders_of_viewers(here(ann), [{"_id": ann}], first=3)
+            for chore in (merchants.expire_orders, merchants.complete_orders, merchants.finish_order_follow_ups):
+                await chore(here(None))
+            await paid_order(here, ann, line(bowl))
+
+        plans = await plans_of(bare_database, act)
+
+        assert {"orders", "order_follow_ups", "order_heads", "listings"} <= {plan.collection for plan in plans}
+        assert [plan for plan in plans if plan.is_scan or plan.sorts_in_memory] == []
+
     async def test_an_order_is_its_two_peoples_by_every_road(self, database: Database, ask: Ask) -> None:
         ann, carol, bowl = await town(database, ask)
         (eve,) = await people(database, "eve")

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
+from datastores.partners import PartnerKeyDocument
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.jwks import FETCH_TIMEOUT_S, IssuerKeys
 from gateway.identity.oidc import AccessTokens
-from gateway.identity.partners import PartnerKeyDocument
 from tests.unit.gateway.identity.issuers import AUDIENCE, Clock, Issuer, running_issuer
 
 
