@@ -43,9 +43,9 @@ from .acts import (
     followed,
     postpone_follow_up,
 )
+from .commands import Command, command, sibling_id, system_command
 from .currencies import EXPONENTS, MAX_MINOR_UNITS, Money, decimal_amount, minor_units, money, positive
 from .entries import (
-    Command,
     Draft,
     Entry,
     EntryKind,
@@ -56,16 +56,15 @@ from .entries import (
     append,
     append_notice,
     append_refusal,
-    command,
     ledger_time,
     reads,
     refusal,
-    sibling_id,
     stored_outcome,
-    system_command,
 )
 from .feed import account_events_after, events_after, last_seq, previous_seq, topics
 from .receipts import Receipt, ReceiptError, check_receipt, receipt
+from .refunds import append_refund, refund_reads
+from .reserves import append_release, append_settlement, resolution_reads
 from .signing import SigningKey, add_signing_key, public_keys, signing_key
 from .statements import (
     LegDocument,
@@ -94,16 +93,11 @@ from .transfers import (
     Transfer,
     TransferRecord,
     TransferState,
-    append_refund,
-    append_release,
     append_reserve,
-    append_settlement,
     append_transfer,
     first_record,
     record_read,
     record_transfer,
-    refund_reads,
-    resolution_reads,
     transfer_reads,
 )
 from .verification import Problem, Report, problem_lines, verify

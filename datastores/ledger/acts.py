@@ -14,28 +14,11 @@ from datastores.errors import ExpectedError, NotFoundError
 from datastores.mongo import Database, Document
 
 from .accounts import ACCOUNTS, Account, AccountKind, Effect, WalletStatus, opened, wallet_id
-from .entries import (
-    Command,
-    Draft,
-    Entry,
-    EntryKind,
-    Outcome,
-    append,
-    reads,
-    stored_outcome,
-)
-from .transfers import (
-    Memo,
-    Transfer,
-    append_refund,
-    append_release,
-    append_reserve,
-    append_settlement,
-    append_transfer,
-    refund_reads,
-    resolution_reads,
-    transfer_reads,
-)
+from .commands import Command
+from .entries import Draft, Entry, EntryKind, Outcome, append, reads, stored_outcome
+from .refunds import append_refund, refund_reads
+from .reserves import append_release, append_settlement, resolution_reads
+from .transfers import Memo, Transfer, append_reserve, append_transfer, transfer_reads
 
 FOLLOW_UPS: Final = "follow_ups"
 MAX_DUE: Final = 100

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypedDict, cast
@@ -22,18 +20,15 @@ from datastores.errors import (
     OutOfStockError,
     PriceChangedError,
     TransferRefusedError,
-    ValidationError,
 )
-from datastores.ids import derived_id
 
 from . import chain
 from .accounts import ACCOUNTS, Account, Effect, WalletStatus, moved
+from .commands import Command
 
 ENTRIES: Final = "entries"
 HEADS: Final = "heads"
 PARTITION: Final = "main"
-SYSTEM: Final = "system"
-MAX_KEY_LENGTH: Final = 255
 MAX_LEGS: Final = 10
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
@@ -131,27 +126,6 @@ class Head(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """Who asks, under which key, for what: the identity of an act, the same for every try of it.
-
-    `entry_id` is the id of the entry that answers the key: derived, so that there can be only one, whoever writes it.
-    """
-
-    caller: str
-    key: str
-    request_hash: str
-    salt: str = field(compare=False)
-    entry_id: str = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "entry_id", derived_id("ent", self.caller, self.key))
-
-    def id(self, prefix: str) -> str:
-        """The id of what the entry brings about: `trf_…`, `preq_…` or `ord_…` with the ULID of the entry."""
-        return sibling_id(self.entry_id, prefix)
-
-
-@dataclass(frozen=True, slots=True)
 class Draft:
     """What an entry is to say. Legs are (account id, delta in minor units) and sum to zero, unless it is refused."""
 
@@ -194,27 +168,6 @@ class Outcome:
         if not self.posted:
             raise refusal(self.entry)
         return self.entry
-
-
-def command(caller: str, key: str, name: str, request: Mapping[str, Any], *, salt: str | None = None) -> Command:
-    """The command of a mutation `name` with this input (amounts in minor units, so that "1" and "1.00" are the same).
-
-    Raises ValidationError for a key that is empty or has more than 255 characters.
-    """
-    if not key.strip() or len(key) > MAX_KEY_LENGTH:
-        raise ValidationError(f"The key must have 1 to {MAX_KEY_LENGTH} characters", "idempotencyKey")
-    digest = hashlib.sha256(chain.canonical({"mutation": name, "input": request})).hexdigest()
-    return Command(caller, key, digest, salt or secrets.token_hex(16))
-
-
-def system_command(name: str, subject_id: str, *, salt: str | None = None) -> Command:
-    """The command of an act that the system does once for a subject, such as `release` for an order."""
-    return command(SYSTEM, f"{name}:{subject_id}", name, {"subject": subject_id}, salt=salt)
-
-
-def sibling_id(id: str, prefix: str) -> str:
-    """The id with this prefix that shares the ULID of `id`."""
-    return f"{prefix}_{id.split('_')[1]}"
 
 
 def reads(command: Command, *, accounts: Sequence[str] = (), entries: Sequence[str] = ()) -> list[Read]:

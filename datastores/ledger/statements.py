@@ -11,20 +11,9 @@ from datastores.mongo import Database, Document
 from datastores.paging import PageDocument, Window, keyset, page
 
 from .accounts import Account
+from .commands import Command, sibling_id
 from .currencies import Money, money
-from .entries import (
-    ENTRIES,
-    HEADS,
-    PARTITION,
-    Command,
-    Entry,
-    EntryKind,
-    EntryState,
-    Head,
-    Outcome,
-    matching,
-    sibling_id,
-)
+from .entries import ENTRIES, HEADS, PARTITION, Entry, EntryKind, EntryState, Head, Outcome, matching
 from .transfers import TRANSFERS, TransferRecord, TransferState
 
 

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, TypedDict
 
 from pymongo import IndexModel
 
 from datastores.commit import Read, Work, by_id
 from datastores.errors import (
-    ConflictError,
     ExpectedError,
     InsufficientFundsError,
     LimitExceededError,
@@ -24,20 +23,9 @@ from datastores.mongo import Document
 
 from . import chain
 from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, available, may_overdraw, new_account, opened
+from .commands import Command, sibling_id
 from .currencies import MAX_MINOR_UNITS, money
-from .entries import (
-    ENTRIES,
-    Command,
-    Draft,
-    Entry,
-    EntryKind,
-    EntryState,
-    Outcome,
-    append,
-    append_refusal,
-    reads,
-    sibling_id,
-)
+from .entries import Draft, EntryKind, EntryState, Outcome, append, append_refusal, reads
 
 TRANSFERS: Final = "transfers"
 INDEXES: Mapping[str, Sequence[IndexModel]] = {TRANSFERS: []}
@@ -162,89 +150,14 @@ def append_reserve(work: Work, command: Command, transfer: Transfer) -> Outcome:
 def _decide(work: Work, command: Command, transfer: Transfer, state: EntryState, effect: Effect) -> Outcome:
     error = _refused(work, transfer)
     if error is not None:
-        return append_refusal(work, command, error, _draft(transfer, legs=_own_legs(command, transfer), refused=True))
+        return append_refusal(work, command, error, draft_of(transfer, legs=own_legs(command, transfer), refused=True))
     for party in transfer.parties:
         opened(work, party.account_id, party.kind, transfer.currency, party.owner_id)
-    entry = append(work, command, _draft(transfer, legs=transfer.legs, state=state, effect=effect))
+    entry = append(work, command, draft_of(transfer, legs=transfer.legs, state=state, effect=effect))
     record = first_record(transfer, state)
     if record:
         work.insert(TRANSFERS, {"_id": command.id("trf"), **record})
     return Outcome(entry)
-
-
-def append_refund(
-    work: Work, command: Command, original_id: str, amount: int | None = None, memo: Memo | None = None
-) -> Outcome:
-    """Send back `amount` minor units of a posted transfer, or all that is left of it; a refund is a new transfer.
-
-    Refused with CONFLICT where less is left, else as `append_transfer` is. Needs `refund_reads`.
-    """
-    original = cast("Entry | None", work.get(ENTRIES, original_id))
-    if original is None:
-        raise NotFoundError("There is no such transfer")
-    record = work.get(TRANSFERS, sibling_id(original_id, "trf"))
-    refunded = cast(int, (record or {}).get("refunded", 0))
-    left = original["amount"] - refunded
-    payer, payee = original["legs"][0], original["legs"][1]
-    transfer = Transfer(
-        source=_party(work, payee["account_id"]),
-        target=_party(work, payer["account_id"]),
-        amount=left if amount is None else amount,
-        currency=original["currency"] or "",
-        sender_id=original["recipient_id"],
-        recipient_id=original["sender_id"],
-        kind=EntryKind.REFUND,
-        event_type="payment.refunded",
-        merchants=tuple(original["merchants"]),
-        order_id=original["order_id"],
-        payment_request_id=original["payment_request_id"],
-        reverses=original_id,
-        memo=memo,
-    )
-    if not 0 < transfer.amount <= left:
-        error = ConflictError("More was asked back than is left of this transfer" if left else "It is all refunded")
-        return append_refusal(work, command, error, _draft(transfer, legs=_own_legs(command, transfer), refused=True))
-    outcome = append_transfer(work, command, transfer)
-    if outcome.posted:
-        record_transfer(work, original_id, refunded=refunded + transfer.amount)
-    return outcome
-
-
-def refund_reads(command: Command, original: Entry) -> list[Read]:
-    """What `append_refund` must have read; entries never change, so one read earlier will do."""
-    accounts = [leg["account_id"] for leg in original["legs"][:2]]
-    return [*reads(command, accounts=accounts, entries=[original["_id"]]), record_read(original["_id"])]
-
-
-def append_settlement(work: Work, command: Command, pending_id: str) -> Outcome:
-    """Move what was reserved. Raises TransferRefusedError with HOLD_RESOLVED where it is settled or released already.
-
-    Needs `resolution_reads`.
-    """
-    pending = _pending(work, pending_id)
-    legs = tuple((leg["account_id"], leg["delta"]) for leg in pending["legs"])
-    entry = append(work, command, _resolution(pending, EntryKind(pending["kind"]), Effect.SETTLE, legs))
-    record_transfer(work, pending_id, state=TransferState.POSTED.value, **_resolved(entry))
-    return Outcome(entry)
-
-
-def append_release(work: Work, command: Command, pending_id: str, error: ExpectedError) -> Outcome:
-    """Give back what was reserved, because of `error`. Raises TransferRefusedError with HOLD_RESOLVED.
-
-    Needs `resolution_reads`.
-    """
-    pending = _pending(work, pending_id)
-    legs = tuple((leg["account_id"], -leg["delta"]) for leg in pending["legs"])
-    entry = append(work, command, _resolution(pending, EntryKind.VOID, Effect.RELEASE, legs))
-    why = {"code": error.code, "message": error.message}
-    record_transfer(work, pending_id, state=TransferState.VOIDED.value, **_resolved(entry), **why)
-    return Outcome(entry)
-
-
-def resolution_reads(command: Command, pending: Entry) -> list[Read]:
-    """What `append_settlement` and `append_release` must have read."""
-    accounts = [leg["account_id"] for leg in pending["legs"]]
-    return [*reads(command, accounts=accounts, entries=[pending["_id"]]), record_read(pending["_id"])]
 
 
 def record_read(entry_id: str) -> Read:
@@ -261,7 +174,7 @@ def record_transfer(work: Work, entry_id: str, **changes: Any) -> None:
         work.update(TRANSFERS, id, **changes)
 
 
-def _draft(
+def draft_of(
     transfer: Transfer,
     *,
     legs: tuple[tuple[str, int], ...],
@@ -322,7 +235,7 @@ def _refused(work: Work, transfer: Transfer) -> ExpectedError | None:
     return None
 
 
-def _own_legs(command: Command, transfer: Transfer) -> tuple[tuple[str, int], ...]:
+def own_legs(command: Command, transfer: Transfer) -> tuple[tuple[str, int], ...]:
     """What the caller may see of a refusal: the leg on their own wallet."""
     parties = zip(transfer.parties, transfer.legs, strict=False)
     return tuple(leg for party, leg in parties if party.owner_id == command.caller)
@@ -338,46 +251,3 @@ def first_record(transfer: Transfer, state: EntryState) -> Document:
     if state is EntryState.PENDING:
         record["state"] = TransferState.PENDING.value
     return record
-
-
-def _party(work: Work, account_id: str) -> Party:
-    account = work.get(ACCOUNTS, account_id)
-    if account is None:
-        raise NotFoundError("There is no such wallet")
-    return Party(account_id, AccountKind(account["kind"]), account["owner_id"])
-
-
-def _pending(work: Work, pending_id: str) -> Entry:
-    pending = cast("Entry | None", work.get(ENTRIES, pending_id))
-    record = work.get(TRANSFERS, sibling_id(pending_id, "trf"))
-    if pending is None or pending["state"] != EntryState.PENDING or record is None:
-        raise NotFoundError("Nothing is reserved under this id")
-    if record.get("state") != TransferState.PENDING:
-        raise TransferRefusedError("It is settled or released already", code="HOLD_RESOLVED")
-    return pending
-
-
-def _resolved(entry: Entry) -> dict[str, Any]:
-    return {"resolved_by": entry["_id"], "resolved_seq": entry["seq"]}
-
-
-def _resolution(pending: Entry, kind: EntryKind, effect: Effect, legs: tuple[tuple[str, int], ...]) -> Draft:
-    awaited = pending["order_id"] is not None or pending["payment_request_id"] is not None
-    settled, released = ("payment.captured", "payment.voided") if awaited else ("transfer.posted", None)
-    return Draft(
-        kind,
-        EntryState.POSTED,
-        effect,
-        legs,
-        currency=pending["currency"],
-        amount=pending["amount"],
-        event_type=released if effect is Effect.RELEASE else settled,
-        sender_id=pending["sender_id"],
-        recipient_id=pending["recipient_id"],
-        merchants=tuple(pending["merchants"]),
-        order_id=pending["order_id"],
-        payment_request_id=pending["payment_request_id"],
-        pending_id=pending["_id"],
-        final=True,
-        memo_digest=pending["memo_digest"],
-    )

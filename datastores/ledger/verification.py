@@ -49,7 +49,7 @@ class Report:
 
 
 async def verify(database: Database, on_progress: OnProgress = lambda done, of: None) -> Report:
-    """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, and the head.
+    """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, refunds, and the head.
 
     May run while the ledger works: an account that has moved on is compared at the version at which it was read.
     `on_progress` gets how many entries are done, of how many.
@@ -58,8 +58,18 @@ async def verify(database: Database, on_progress: OnProgress = lambda done, of: 
     await _replay_to_head(database, replay, on_progress)
     await _read_accounts(database, replay)
     await _replay_to_head(database, replay, on_progress)
+    await _check_refunds(database, replay)
     replay.end()
     return replay.report
+
+
+async def _check_refunds(database: Database, replay: _Replay) -> None:
+    ids = list(replay.refunded)
+    for at in range(0, len(ids), PAGE):
+        page = ids[at : at + PAGE]
+        for id, original in zip(page, await database.by_ids(ENTRIES, page), strict=True):
+            if original is None or replay.refunded[id] > original["amount"]:
+                replay.report.note(id, original["seq"] if original else None, "more was refunded than was paid")
 
 
 async def _replay_to_head(database: Database, replay: _Replay, on_progress: OnProgress) -> None:
@@ -108,6 +118,7 @@ class _Replay:
         self._balances: dict[str, Document] = {}
         self._ahead: dict[str, Document] = {}
         self._compared: set[str] = set()
+        self.refunded: dict[str, int] = {}
 
     def take(self, entry: Entry) -> None:
         """Check an entry against all before it, and apply it."""
@@ -122,6 +133,8 @@ class _Replay:
         if entry["state"] != EntryState.REFUSED and sum(leg["delta"] for leg in entry["legs"]) != 0:
             report.note(id, seq, f"the legs do not sum to zero in {entry['currency']}")
         report.entries, report.hash = seq, entry["hash"]
+        if entry["reverses"] is not None and entry["state"] == EntryState.POSTED:
+            self.refunded[entry["reverses"]] = self.refunded.get(entry["reverses"], 0) + entry["amount"]
         effect = _effect(entry)
         for leg in entry["legs"]:
             self._apply(entry, leg, effect)

@@ -4,57 +4,40 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, cast
+from typing import cast
 
 import strawberry
 from strawberry import Info
 
-import resolvers.wallets as use_cases
 from datastores.ledger import EntryState, LegDocument, TransferDocument, TransferState, WalletDocument, WalletStatus
 from datastores.mongo import Document
-from datastores.wallets import PaymentRequestDirection, PaymentRequestDocument, PaymentRequestState
+from datastores.wallets import PaymentRequestDocument, PaymentRequestState
+from resolvers import wallets as use_cases
+from schema.arguments import or_none
+from schema.composition import Domain, batched, loads, plain, root
+from schema.entities import Conversation, LedgerEntry, Order, PaymentRequest, Transfer, User, Viewer, Wallet
+from schema.scalars import BigInt, CurrencyCode, Cursor
+from schema.values import Connection, Money, MoneyInput
 
-from .arguments import or_none
-from .composition import Domain, batched, loads, plain, root
-from .entities import Conversation, LedgerEntry, Order, PaymentRequest, Transfer, User, Viewer, Wallet
-from .errors import (
-    ConflictError,
-    ForbiddenError,
-    IdempotencyKeyReused,
-    InsufficientFunds,
-    LimitExceeded,
-    NotFoundError,
-    OutcomeUnknown,
-    TransferRefused,
-    ValidationError,
+from .inputs import (
+    AcceptPaymentRequestInput,
+    OpenWalletInput,
+    PaymentRequestRefInput,
+    RefundTransferInput,
+    RequestPaymentInput,
+    TopUpWalletInput,
+    TransferFundsInput,
+    WithdrawFromWalletInput,
 )
-from .scalars import BigInt, CurrencyCode, Cursor
-from .values import Connection, Money, MoneyInput
-
-strawberry.enum(WalletStatus, description="OPEN pays and is paid; FROZEN and CLOSED do neither.")
-strawberry.enum(
-    EntryState,
-    description="Entries never change: a void is an entry of its own. REFUSED had no effect.",
+from .types import (
+    BalanceEvent,
+    EntryKind,
+    OpenWalletResult,
+    PaymentRequestActionResult,
+    Receipt,
+    RequestPaymentResult,
+    TransferFundsResult,
 )
-strawberry.enum(TransferState, description="What has become of a transfer; REFUNDED: all of it was sent back.")
-strawberry.enum(PaymentRequestState, description="OPEN waits for its payer; the others are final.")
-strawberry.enum(PaymentRequestDirection, description="INCOMING: the viewer is asked to pay; OUTGOING: the viewer asks.")
-
-
-@strawberry.enum(description="What an entry of the ledger is.")
-class EntryKind(StrEnum):
-    TRANSFER = "TRANSFER"
-    HOLD = "HOLD"
-    CAPTURE = "CAPTURE"
-    VOID = "VOID"
-    TOP_UP = "TOP_UP"
-    WITHDRAWAL = "WITHDRAWAL"
-    FEE = "FEE"
-    REFUND = "REFUND"
-    REVERSAL = "REVERSAL"
-    EXCHANGE = "EXCHANGE"
-
 
 wallets = Domain("wallets")
 wallets.owns(Wallet, use_cases.wallets_by_id, document=WalletDocument)
@@ -99,24 +82,6 @@ class LedgerEntryFields:
     transfer: Transfer | None = loads(Transfer, key="transfer_id", description="The transfer that it belongs to.")
     memo: str | None = batched(use_cases.memos, description="What the sender wrote, at most 280 characters.")
     hash: str = plain(description="SHA-256 over this entry and the hash of the one before it, in hex.")
-
-
-@strawberry.type(
-    description=(
-        "Enough to verify offline: `body` is canonical JSON with the reader's legs open and the others as salted "
-        "digests; `entryHash` covers body and previousHash; the signature (Ed25519) covers seq, entryHash, headSeq and "
-        "headHash."
-    )
-)
-class Receipt:
-    seq: BigInt = plain(description="The number of the entry.")
-    body: str = plain(description="The entry as canonical JSON.")
-    entry_hash: str = plain(description="The hash of the entry, in hex.")
-    previous_hash: str = plain(description="The hash of the entry before it, in hex.")
-    head_seq: BigInt = plain(description="The number of the last entry when the receipt was made.")
-    head_hash: str = plain(description="The hash of that entry, in hex.")
-    key_id: str = plain(description="Which published key signed it.")
-    signature: str = plain(description="Ed25519, base64.")
 
 
 @wallets.extends(Transfer)
@@ -167,165 +132,6 @@ class ViewerWallets:
         state="Only those in this state",
         first="At most this many, 0–100; 20 if absent",
         after="Go on after this cursor",
-    )
-
-
-@strawberry.type(description="The money is on its way or there.")
-class TransferFundsSuccess:
-    transfer: Transfer = plain(description="The transfer; of `refundTransfer` the refund, a transfer of its own.")
-    wallet: Wallet | None = plain(description="The viewer's wallet as the transfer left it; at a replay as it is now.")
-    replayed: bool = plain(description="Whether an earlier try with the same key had done it.")
-    cursor: Cursor = plain(description="Pass it to `balanceChanged` to hear of all that comes after.")
-
-
-TransferFundsResult = Annotated[
-    TransferFundsSuccess
-    | InsufficientFunds
-    | LimitExceeded
-    | TransferRefused
-    | IdempotencyKeyReused
-    | OutcomeUnknown
-    | ConflictError
-    | NotFoundError
-    | ForbiddenError
-    | ValidationError,
-    strawberry.union("TransferFundsResult", description="What became of a mutation that moves money."),
-]
-
-
-@strawberry.type(description="The request is made.")
-class RequestPaymentSuccess:
-    payment_request: PaymentRequest = plain(description="The request.")
-    replayed: bool = plain(description="Whether an earlier try with the same key had made it.")
-
-
-RequestPaymentResult = Annotated[
-    RequestPaymentSuccess | IdempotencyKeyReused | NotFoundError | ForbiddenError | ValidationError,
-    strawberry.union("RequestPaymentResult", description="What became of `requestPayment`."),
-]
-
-
-@strawberry.type(description="The request has ended.")
-class PaymentRequestActionSuccess:
-    payment_request: PaymentRequest = plain(description="The request.")
-
-
-PaymentRequestActionResult = Annotated[
-    PaymentRequestActionSuccess | NotFoundError | ForbiddenError | ConflictError,
-    strawberry.union("PaymentRequestActionResult", description="What became of a request."),
-]
-
-
-@strawberry.type(description="The wallet is open.")
-class OpenWalletSuccess:
-    wallet: Wallet = plain(description="The wallet.")
-
-
-OpenWalletResult = Annotated[
-    OpenWalletSuccess | ForbiddenError | ValidationError,
-    strawberry.union("OpenWalletResult", description="What became of `openWallet`."),
-]
-
-
-@strawberry.type(description="A wallet has changed.")
-class BalanceEvent:
-    cursor: Cursor = plain(description="Where to go on; of this list alone.")
-    wallet: Wallet = plain(description="The wallet as it stood after `entry`.")
-    entry: LedgerEntry | None = plain(description="What changed it; null where only its status changed.")
-    coalesced: int = plain(
-        description="How many earlier events this one stands for: 0 unless the client was slow.",
-    )
-
-
-_KEY = "Yours to choose: the same key with the same input is the same act, however often it is sent; 1–255 characters."
-_MEMO = "For the recipient, at most 280 characters."
-
-
-@strawberry.input(description="A wallet to open; it stays one, however often it is opened.")
-class OpenWalletInput:
-    currency: CurrencyCode = strawberry.field(description="An active currency of ISO 4217.")
-
-
-@strawberry.input(one_of=True, description="Who is to be paid: exactly one of these.")
-class TransferTargetInput:
-    wallet_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="A wallet, in the currency of the amount."
-    )
-    user_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="A person; their wallet is opened where they have none."
-    )
-    handle: str | None = strawberry.field(default=strawberry.UNSET, description="A person by their handle.")
-
-
-@strawberry.input(description="A transfer to make.")
-class TransferFundsInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
-    amount: MoneyInput = strawberry.field(description="More than zero.")
-    to: TransferTargetInput = strawberry.field(description="Who is to be paid; not oneself.")
-    from_wallet_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="The viewer's wallet in that currency if absent."
-    )
-    memo: str | None = strawberry.field(default=strawberry.UNSET, description=_MEMO)
-    conversation_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="Posts one message that shows the transfer there."
-    )
-
-
-@strawberry.input(description="A transfer to send back, whole or in part.")
-class RefundTransferInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
-    transfer_id: strawberry.ID = strawberry.field(description="A transfer that a person made to the viewer.")
-    amount: MoneyInput | None = strawberry.field(
-        default=strawberry.UNSET, description="At most what is left of it; all that is left if absent."
-    )
-    memo: str | None = strawberry.field(default=strawberry.UNSET, description=_MEMO)
-
-
-@strawberry.input(description="A request to make.")
-class RequestPaymentInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
-    payer_id: strawberry.ID = strawberry.field(description="Who is asked; not oneself.")
-    amount: MoneyInput = strawberry.field(description="More than zero.")
-    memo: str | None = strawberry.field(default=strawberry.UNSET, description="For the payer, at most 280 characters.")
-    conversation_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="Posts one message that shows the request there."
-    )
-    expires_at: datetime | None = strawberry.field(
-        default=strawberry.UNSET, description="At most 366 days ahead; no end if absent."
-    )
-
-
-@strawberry.input(description="A request to pay.")
-class AcceptPaymentRequestInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
-    payment_request_id: strawberry.ID = strawberry.field(description="A request that the viewer got.")
-    from_wallet_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="The viewer's wallet in that currency if absent."
-    )
-
-
-@strawberry.input(description="A request to end.")
-class PaymentRequestRefInput:
-    payment_request_id: strawberry.ID = strawberry.field(description="The request.")
-
-
-@strawberry.input(description="Money to bring in.")
-class TopUpWalletInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
-    wallet_id: strawberry.ID = strawberry.field(description="A wallet of the viewer, in the currency of the amount.")
-    amount: MoneyInput = strawberry.field(description="More than zero.")
-    source: str = strawberry.field(
-        description="Where from: `sandbox:ok`, `sandbox:refuse`, `sandbox:slow`, `sandbox:lost`."
-    )
-
-
-@strawberry.input(description="Money to send out.")
-class WithdrawFromWalletInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
-    wallet_id: strawberry.ID = strawberry.field(description="A wallet of the viewer, in the currency of the amount.")
-    amount: MoneyInput = strawberry.field(description="More than zero.")
-    destination: str = strawberry.field(
-        description="Where to: `sandbox:ok`, `sandbox:refuse`, `sandbox:slow`, `sandbox:lost`."
     )
 
 
