@@ -92,7 +92,7 @@ class DocumentCache:
                 check_limits(node, operation, {})
             errors = validate(self._schema, node, max_errors=MAX_VALIDATION_ERRORS)
         except GraphQLSyntaxError as error:
-            code = "QUERY_TOO_COMPLEX" if "token limit" in error.message.lower() else "GRAPHQL_PARSE_FAILED"
+            code = "QUERY_TOO_COMPLEX" if "Parsing aborted" in error.message else "GRAPHQL_PARSE_FAILED"
             raise RequestError(code, error.message, errors=[_formatted(error, code)]) from None
         except RecursionError:
             raise RequestError("QUERY_TOO_COMPLEX", "The document is nested too deeply") from None
