@@ -45,7 +45,8 @@ from .orders import (
     postpone,
     postpone_follow_up,
 )
-from .purchases import CancelOrder, CompleteOrder, Decided, PayOrder, PlaceOrder, ShipOrder, Wanted
+from .placing import Decided, PlaceOrder, Wanted
+from .purchases import CancelOrder, CompleteOrder, PayOrder, ShipOrder
 from .searches import ListingSort, Search, search
 from .shops import (
     MERCHANTS,

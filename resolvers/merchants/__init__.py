@@ -1,9 +1,10 @@
 """Merchants: opening one, offering things, ordering them, and what the system does when an order's time has come."""
 
+from resolvers.wallets import AmountInput
+
 from .chores import complete_orders, expire_orders
 from .follow_ups import finish_order_follow_ups
 from .listings import (
-    AmountInput,
     create_listing,
     listing,
     listings,

@@ -16,7 +16,7 @@ from datastores.merchants import CancelOrder, CompleteOrder, OrderDocument, Orde
 from resolvers.context import Context
 
 from .follow_ups import announce
-from .orders import WEIGHT
+from .orders import weight_of
 
 RETRY: Final = timedelta(hours=1)
 _log: Final = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ async def _end(
 
 async def _end_one(ctx: Context, order: OrderDocument, kind: OrderEventKind, act: Act[OrderDocument]) -> bool:
     try:
-        ended = await ctx.commits[COMMIT_LOOP].submit(act, weight=WEIGHT)
+        ended = await ctx.commits[COMMIT_LOOP].submit(act, weight=weight_of(len(order["lines"])))
     except ConflictError as refused:
         # Somebody was faster, which the state tells, or a wallet cannot be paid now: those must not be in the way.
         _log.info("an order that is due was left as it is: %s", refused.message)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 from datastores import ledger
 from datastores import merchants as store
@@ -29,6 +28,7 @@ from resolvers.connections import HasId, connections
 from resolvers.context import Context
 from resolvers.media import checked_media
 from resolvers.texts import trimmed
+from resolvers.wallets import AmountInput
 
 from .shops import merchant_of_viewer
 
@@ -37,13 +37,6 @@ MAX_DESCRIPTION: Final = 10_000
 MAX_CATEGORY: Final = 50
 FIRST_STATES: Final = (ListingState.DRAFT, ListingState.ACTIVE, ListingState.PAUSED)
 _KEY: Final[Mapping[str, type]] = {"created_at": datetime, "_id": str}
-
-
-class AmountInput(TypedDict):
-    """An amount as it was given."""
-
-    amount: Decimal
-    currency: str
 
 
 async def listings_by_id(ctx: Context, ids: Sequence[str]) -> list[Document | None]:

@@ -35,16 +35,15 @@ from datastores.merchants import (
 from datastores.paging import PageDocument, window
 from resolvers.connections import HasId, connections
 from resolvers.context import PAYMENTS_READ, Context
-from resolvers.wallets import paying_wallet, submit
+from resolvers.wallets import AmountInput, paying_wallet, submit
 from resolvers.wallets.acting import command
 
 from .follow_ups import announce
-from .listings import AmountInput, price_of
+from .listings import price_of
 from .order_events import event_cursor
 
 MAX_LINES: Final = 50
 MAX_QUANTITY: Final = 1_000
-WEIGHT: Final = 12 + MAX_LINES
 _KEY: Final[Mapping[str, type]] = {"created_at": datetime, "_id": str}
 _NO_ORDER: Final = "There is no such order"
 _NO_LISTING: Final = "There is no such listing"
@@ -152,7 +151,7 @@ async def place_order(ctx: Context, *, idempotency_key: str, lines: Sequence[Lin
         conversation_id = conversations.order_conversation_id(asked.id("ord"))
         return PlaceOrder(asked, viewer_id, merchant_id, owner_id, conversation_id, wanted)
 
-    decided = await _decided(ctx, asked, asked.id("ord"), prepare)
+    decided = await _decided(ctx, asked, asked.id("ord"), len(wanted), prepare)
     try:
         placed = decided.accepted()
     except (OutOfStockError, PriceChangedError) as refused:
@@ -185,7 +184,7 @@ async def pay_order(
     async def prepare() -> Act[Decided]:
         return PayOrder(asked, found, await paying_wallet(ctx, from_wallet_id, currency))
 
-    decided = await _decided(ctx, asked, order_id, prepare)
+    decided = await _decided(ctx, asked, order_id, 1, prepare)
     paid = decided.accepted()
     await announce(ctx, paid, OrderEventKind.PAID)
     return {
@@ -235,15 +234,20 @@ async def cancel_order(ctx: Context, *, order_id: str) -> OrderChanged:
     return await _changed(ctx, act, OrderEventKind.CANCELLED, OrderEventKind.REFUNDED)
 
 
-async def _changed(ctx: Context, act: Act[OrderDocument], *kinds: OrderEventKind) -> OrderChanged:
-    changed = await ctx.commits[COMMIT_LOOP].submit(act, weight=WEIGHT)
+def weight_of(lines: int) -> int:
+    """About how many documents an act on an order of so many lines writes."""
+    return 12 + lines
+
+
+async def _changed(ctx: Context, act: ShipOrder | CompleteOrder | CancelOrder, *kinds: OrderEventKind) -> OrderChanged:
+    changed = await ctx.commits[COMMIT_LOOP].submit(act, weight=weight_of(len(act.order["lines"])))
     kind = next(kind for kind in kinds if kind in changed["numbers"])
     await announce(ctx, changed, kind)
     return {"order": changed, "cursor": event_cursor(changed, kind, ctx.viewer.person())}
 
 
 async def _decided(
-    ctx: Context, asked: Command, order_id: str, prepare: Callable[[], Awaitable[Act[Decided]]]
+    ctx: Context, asked: Command, order_id: str, lines: int, prepare: Callable[[], Awaitable[Act[Decided]]]
 ) -> Decided:
     """What was decided for this key, now or at an earlier try, whatever would speak against it now."""
     try:
@@ -252,7 +256,7 @@ async def _decided(
         if (outcome := await ledger.stored(ctx.database, asked)) is None:
             raise
         return Decided(outcome, (await store.orders_by_ids(ctx.database, [order_id]))[0])
-    return await submit(ctx, act, asked.key, weight=WEIGHT)
+    return await submit(ctx, act, asked.key, weight=weight_of(lines))
 
 
 async def _order(ctx: Context, order_id: str) -> OrderDocument:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from datastores import merchants as store
 from datastores.commit import CommitLoops
 from datastores.errors import (
     ConflictError,
@@ -23,7 +24,7 @@ from datastores.errors import (
     ValidationError,
 )
 from datastores.indexes import create_indexes
-from datastores.ledger import WalletStatus, wallet_id
+from datastores.ledger import COMMIT_LOOP, WalletStatus, system_command, wallet_id
 from datastores.merchants import ListingState, OrderState
 from datastores.mongo import Database, Document
 from resolvers import conversations, merchants, notifications, wallets
@@ -426,6 +427,24 @@ class TestEnding:
         assert sum(isinstance(each, dict) for each in found) == 1
         assert sum(isinstance(each, ConflictError) for each in found) == 4
         assert await balance(ask, carol) == (1000, 1000)
+
+    async def test_an_act_whose_answer_was_lost_may_be_decided_again(self, database: Database, ask: Ask) -> None:
+        ann, carol, bowl = await town(database, ask)
+        order_id = await paid_order(ask, ann, line(bowl))
+        order = await order_of(ask, carol, order_id)
+        loop = ask(None).commits[COMMIT_LOOP]
+        ship = store.ShipOrder(system_command("ship", order_id), order, carol)
+        complete = store.CompleteOrder(system_command("complete", order_id), order, ann)
+        act: Any
+
+        for act in (ship, complete):
+            first = await loop.submit(act)
+            assert await loop.submit(act) == first
+        with pytest.raises(ConflictError):
+            await loop.submit(replace(complete, command=system_command("complete", order_id)))
+
+        assert await balance(ask, carol) == (1000, 1000)
+        assert await database.count("order_events", {"order_id": order_id}) == 8
 
     async def test_a_merchant_who_cannot_be_paid_now_is_paid_later(self, database: Database, ask: Ask) -> None:
         ann, carol, bowl = await town(database, ask)
