@@ -72,7 +72,8 @@ def decode_cursor(scope: str, cursor: str, *types: type) -> Key:
     try:
         if len(cursor) > MAX_CURSOR_LENGTH:
             raise ValueError
-        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
         digest, payload = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
         if digest != _digest(scope, payload):
             raise ValueError
