@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,18 +16,17 @@ from graphql import (
     GraphQLUnionType,
     print_schema,
 )
-from strawberry.federation import Schema as FederationSchema
-from strawberry.federation.schema import FederationAny
 from strawberry.federation.schema_directives import Key
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 from strawberry.types.field import StrawberryField
 
+from datastores.errors import ValidationError
 from datastores.mongo import Document
 from resolvers.context import Context
 
 from .domains import Domain, Load
-from .strawberry_hooks import DEFINITION, OperationExecutor, PlainSchema
+from .strawberry_hooks import DEFINITION, FederatedSchema, OperationExecutor, PlainSchema
 
 FEDERATION_VERSION: Final = "2.9"
 MAX_REPRESENTATIONS: Final = 1_000
@@ -111,7 +110,7 @@ class Graph(Composed, PlainSchema):
         return print_schema(self._schema)
 
 
-class Subgraph(Composed, FederationSchema):
+class Subgraph(Composed, FederatedSchema):
     """One domain as an Apollo Federation 2.9 subgraph; `stubs` are further entities that it can name by id."""
 
     def __init__(self, domain: Domain, *, stubs: Iterable[type] = (), **options: Any) -> None:
@@ -123,25 +122,25 @@ class Subgraph(Composed, FederationSchema):
                 keys = [replace(d, resolvable=False) if isinstance(d, Key) else d for d in definition.directives or ()]
                 graphql_type.extensions = {**graphql_type.extensions, DEFINITION: replace(definition, directives=keys)}
 
-    def entities_resolver(self, info: strawberry.Info, representations: list[FederationAny]) -> list[FederationAny]:
+    def resolve_entities(self, context: Context, representations: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Answers `_entities` in batches; an unknown type, or one that the viewer may not see, nulls itself only."""
         if len(representations) > MAX_REPRESENTATIONS:
-            raise ValueError(f"at most {MAX_REPRESENTATIONS} representations at once")
+            raise ValidationError(f"At most {MAX_REPRESENTATIONS} representations at once")
 
-        async def one(representation: Any) -> Any:
+        async def one(representation: Mapping[str, Any]) -> Any:
             found = self.schema_converter.type_map.get(representation["__typename"])
             id = representation.get("id")
             if found is None or not isinstance(id, str):
                 return None
             entity = found.definition.origin
             # A representation is not a right: it must be looked at like any other road to the entity.
-            if hasattr(entity, "may_reference") and not entity.may_reference(info.context, id):
+            if hasattr(entity, "may_reference") and not entity.may_reference(context, id):
                 return None
-            document = self.load(info.context, entity, id)
+            document = self.load(context, entity, id)
             document = await document if inspect.isawaitable(document) else document
             return document and {"__typename": representation["__typename"], **document}
 
-        return [one(representation) for representation in representations]  # type: ignore[misc]
+        return [one(representation) for representation in representations]
 
 
 async def load_node(info: strawberry.Info, id: str) -> Document | None:

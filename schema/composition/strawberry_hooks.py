@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import strawberry
 from graphql import OperationType
+from strawberry.federation import Schema as FederationSchema
+from strawberry.federation.schema import FederationAny
 from strawberry.federation.schema_directives import FederationDirective
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+from resolvers.context import Context
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 
@@ -22,6 +27,20 @@ class PlainSchema(strawberry.Schema):
     def _collect_schema_directives(self, *args: Any) -> Any:
         found = super()._collect_schema_directives(*args)
         return [directive for directive in found if not issubclass(directive, FederationDirective)]
+
+
+class FederatedSchema(FederationSchema):
+    """A Strawberry subgraph whose `_entities` are resolved by `resolve_entities`.
+
+    Strawberry's own resolves one after another, and fails them all for one of an unknown type.
+    """
+
+    def entities_resolver(self, info: strawberry.Info, representations: list[FederationAny]) -> list[FederationAny]:
+        return self.resolve_entities(info.context, representations)
+
+    def resolve_entities(self, context: Context, representations: Sequence[Any]) -> list[Any]:
+        """For each representation its document, None, or an awaitable of either."""
+        raise NotImplementedError
 
 
 class OperationExecutor(StrawberryGraphQLCoreExecutionContext):
