@@ -168,7 +168,8 @@ async def test_entries_page_backwards_from_the_oldest(town: Town) -> None:
 async def test_a_cursor_is_of_its_own_list_alone(town: Town) -> None:
     lists = await town.ask(
         "alice",
-        """{ viewer { homeTimeline(first: 1) { pageInfo { endCursor } } notifications(first: 1) { pageInfo { endCursor } }
+        """{ viewer { homeTimeline(first: 1) { pageInfo { endCursor } }
+             notifications(first: 1) { pageInfo { endCursor } }
              orders(first: 1) { pageInfo { endCursor } } conversations(first: 1) { pageInfo { endCursor } }
              wallet(currency: "EUR") { entries(first: 1) { pageInfo { endCursor } } } } }""",
     )
