@@ -66,8 +66,9 @@ query Wallets {
 class Town:
     """Two people with an account each, and the commands that their questions cost."""
 
-    def __init__(self, database: Database, hub: Hub, ids: list[str], commands: Counter[str]) -> None:
-        self.database, self.hub, self.commands = database, hub, commands
+    def __init__(self, database: Database, ids: list[str], commands: Counter[str]) -> None:
+        self.database, self.commands = database, commands
+        self.hub = Hub(database, {})
         self.alice, self.bob = ids
         self._commits = CommitLoops(database)
 
@@ -142,8 +143,7 @@ async def town(
 
     counted = await Database.connect(mongodb_uri, name=shared_database_name, driver=mongo_driver, on_command=count)
     try:
-        async with Hub(database) as hub:
-            yield Town(counted, hub, [document["_id"] for document in documents], commands)
+        yield Town(counted, [document["_id"] for document in documents], commands)
     finally:
         await counted.close()
 
@@ -360,11 +360,12 @@ async def test_balances_are_heard_from_the_cursor_of_a_transfer(town: Town) -> N
       cursor coalesced wallet { posted { amount } version } entry { id kind amount { amount } counterparty { handle } }
     } }"""
 
-    stream = await town.hear(town.alice, document, after=first["cursor"])
-    async with listening(stream, town.hub) as listener:
-        missed = await _heard(listener)
-        third = await town.pay(town.alice, "3", "k3")
-        live = await _heard(listener)
+    async with Hub(town.database) as town.hub:
+        stream = await town.hear(town.alice, document, after=first["cursor"])
+        async with listening(stream, town.hub) as listener:
+            missed = await _heard(listener)
+            third = await town.pay(town.alice, "3", "k3")
+            live = await _heard(listener)
 
     assert (missed["wallet"]["posted"]["amount"], missed["entry"]["amount"]["amount"]) == ("7.00", "-2.00")
     assert (live["wallet"]["posted"]["amount"], live["cursor"]) == ("4.00", third["cursor"])

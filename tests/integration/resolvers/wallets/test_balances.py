@@ -108,19 +108,19 @@ async def test_a_slow_reader_is_told_how_much_was_left_out(database: Database, l
     assert posted(events) == sorted(posted(events))
 
 
-async def test_denied(database: Database, live: Ask) -> None:
+async def test_denied(database: Database, ask: Ask) -> None:
     ann, bob = await people(database, "ann", "bob")
-    foreign = await fill(live, bob, "10")
-    cursor = (await pay(live, bob, ann, "1"))["cursor"]
+    foreign = await fill(ask, bob, "10")
+    cursor = (await pay(ask, bob, ann, "1"))["cursor"]
 
     for id in (foreign, NO_WALLET, "nonsense"):
         with pytest.raises(NotFoundError):
-            await anext(wallets.balance_changed(live(ann), wallet_id=id))
+            await anext(wallets.balance_changed(ask(ann), wallet_id=id))
     with pytest.raises(UnauthenticatedError):
-        await anext(wallets.balance_changed(live(None)))
+        await anext(wallets.balance_changed(ask(None)))
     for after in (cursor, "nonsense"):
         with pytest.raises(ValidationError):
-            await anext(wallets.balance_changed(live(ann), after=after))
+            await anext(wallets.balance_changed(ask(ann), after=after))
 
 
 async def _settled(hub: Hub) -> None:
