@@ -20,7 +20,7 @@ from graphql import (
 )
 from graphql.validation.validate import ValidationAbortedError
 
-from .limits import MAX_TOKENS, check_limits
+from .limits import MAX_TOKENS, check_limits, check_shape
 from .requests import OperationKind, OperationRequest, PreparedOperation, RequestError
 
 MAX_DOCUMENTS: Final = 2_000
@@ -89,7 +89,7 @@ class DocumentCache:
                 raise RequestError("BAD_REQUEST", "The document has no operation")
             for operation in operations:
                 # Before validation, which compares every pair of fields that fragments bring together.
-                check_limits(self._schema, node, operation, {})
+                check_shape(self._schema, node, operation)
             errors = validate(self._schema, node, max_errors=MAX_VALIDATION_ERRORS)
         except GraphQLSyntaxError as error:
             code = "QUERY_TOO_COMPLEX" if "Parsing aborted" in error.message else "GRAPHQL_PARSE_FAILED"

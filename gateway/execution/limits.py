@@ -11,12 +11,23 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
 )
+
+from schema.composition.fields import source_of
 
 from .requests import RequestError
 
@@ -25,15 +36,44 @@ MAX_DEPTH: Final = 20
 MAX_ALIASES: Final = 50
 MAX_ROOT_FIELDS: Final = 30
 MAX_DIRECTIVES: Final = 200
-MAX_COST: Final = 50_000
+MAX_COST: Final = 100_000
 _DEFAULT_PAGE: Final = 20
 _MAX_PAGE: Final = 100
 _FAR: Final = 10**9
 
+# A value that is asked of a batch takes about eight times as long as one that is read from its document.
+_ASKED: Final = 8
+# The longest texts fill an answer long before their number does: one unit for every 200 characters.
+_LONG_TEXTS: Final = {"Message.text": 50, "Listing.description": 50, "Post.text": 10, "Receipt.body": 10}
+# How long lists without a page size are reckoned to be: what they may hold, less where few ever hold so much.
+LIST_SIZES: Final = {
+    "Conversation.members": 100,
+    "Listing.photos": 10,
+    "Message.media": 10,
+    "Message.reactions": 50,
+    "Order.lines": 50,
+    "Post.media": 10,
+    "Post.mentions": 20,
+    "Viewer.wallets": 50,
+    "__Schema.directives": 10,
+    "__Schema.types": 150,
+    "__Type.fields": 4,
+    "__Type.possibleTypes": 2,
+    "__Type.inputFields": 1,
+    "__Type.enumValues": 1,
+    "__Field.args": 1,
+    "__Directive.args": 1,
+}
+
+_Parent = GraphQLObjectType | GraphQLInterfaceType | None
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large an operation is, fragments written out. `cost` bounds the objects that it can return."""
+    """How large an operation is, fragments written out.
+
+    `cost` bounds the work that it can be: about one for each value of each object that it may return.
+    """
 
     depth: int = 0
     aliases: int = 0
@@ -51,86 +91,124 @@ class Size:
             min(self.cost + other.cost, _FAR),
         )
 
-    def below(self, field: FieldNode, times: int) -> Size:
-        """As the selection of `field`, which returns up to `times` objects."""
-        selected = field.selection_set is not None
+    def below(self, field: FieldNode, own: int, times: int) -> Size:
+        """As the selection of `field`, which costs `own` itself and returns up to `times` objects."""
         return Size(
             self.depth + 1,
             min(self.aliases + (field.alias is not None), _FAR),
             1,
             min(self.directives + len(field.directives or ()), _FAR),
-            min(times * (1 + self.cost), _FAR) if selected else 0,
+            min(own + times * (1 + self.cost), _FAR) if field.selection_set is not None else own,
         )
 
 
-def check_limits(document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Size:
-    """The operation's size; raises RequestError QUERY_TOO_COMPLEX where it is past a limit."""
-    fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
-    size = _Measure(fragments, _defaults(operation) | dict(variables)).selection(operation.selection_set)
-    for what, is_, most in (
-        ("deep", size.depth, MAX_DEPTH),
-        ("aliases", size.aliases, MAX_ALIASES),
-        ("fields at its root", size.root_fields, MAX_ROOT_FIELDS),
-        ("directives", size.directives, MAX_DIRECTIVES),
-        ("objects that it may return", size.cost, MAX_COST),
-    ):
-        if is_ > most:
-            shown = f"more than {most}" if is_ >= _FAR else str(is_)
-            raise RequestError("QUERY_TOO_COMPLEX", f"The operation is too large: {what} {shown}, at most {most}", 400)
+def check_limits(
+    schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+) -> Size:
+    """The operation's size with these variables; raises RequestError QUERY_TOO_COMPLEX where it is past a limit."""
+    size = _size(schema, document, operation, variables)
+    _check_shape(size)
+    _check("values of objects that it may return", size.cost, MAX_COST)
     return size
 
 
+def check_shape(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+    """Raise RequestError QUERY_TOO_COMPLEX where the operation is past a limit that no variable changes."""
+    _check_shape(_size(schema, document, operation, {}))
+
+
+def _size(
+    schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+) -> Size:
+    fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
+    measure = _Measure(schema, fragments, _defaults(operation) | dict(variables))
+    return measure.selection(operation.selection_set, schema.get_root_type(operation.operation))
+
+
+def _check_shape(size: Size) -> None:
+    _check("deep", size.depth, MAX_DEPTH)
+    _check("aliases", size.aliases, MAX_ALIASES)
+    _check("fields at its root", size.root_fields, MAX_ROOT_FIELDS)
+    _check("directives", size.directives, MAX_DIRECTIVES)
+
+
+def _check(what: str, is_: int, most: int) -> None:
+    if is_ > most:
+        shown = f"more than {most}" if is_ >= _FAR else str(is_)
+        raise RequestError("QUERY_TOO_COMPLEX", f"The operation is too large: {what} {shown}, at most {most}", 400)
+
+
 class _Measure:
-    def __init__(self, fragments: Mapping[str, FragmentDefinitionNode], variables: Mapping[str, Any]) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode], variables: Mapping[str, Any]
+    ) -> None:
+        self._schema = schema
         self._fragments = fragments
         self._variables = variables
         self._sizes: dict[str, Size] = {}
 
-    def selection(self, selection_set: SelectionSetNode | None) -> Size:
+    def selection(self, selection_set: SelectionSetNode | None, parent: _Parent) -> Size:
         size = Size()
         for node in selection_set.selections if selection_set else ():
             if isinstance(node, FieldNode):
-                size = size.beside(self._field(node))
+                size = size.beside(self._field(node, parent))
             elif isinstance(node, InlineFragmentNode):
-                inner = self.selection(node.selection_set)
+                inner = self.selection(node.selection_set, self._condition(node) or parent)
                 size = size.beside(inner).beside(Size(directives=len(node.directives or ())))
             elif isinstance(node, FragmentSpreadNode):
                 size = size.beside(self._fragment(node.name.value)).beside(Size(directives=len(node.directives or ())))
         return size
 
-    def _field(self, node: FieldNode) -> Size:
-        if node.name.value in ("__schema", "__type"):
-            inner = self.selection(node.selection_set)
-            return Size(inner.depth + 1, inner.aliases, 1, inner.directives, 0)
-        return self.selection(node.selection_set).below(node, self._times(node))
+    def _field(self, node: FieldNode, parent: _Parent) -> Size:
+        # A field that is not in the schema is refused by validation; until then it is measured like any other.
+        field = self._schema.get_field(parent, node.name.value) if parent is not None else None
+        inner = self.selection(node.selection_set, _fields_of(get_named_type(field.type)) if field else None)
+        name = f"{parent.name if parent else ''}.{node.name.value}"
+        own = _LONG_TEXTS.get(name, 1) if field is None or source_of(field).kind in ("plain", "computed") else _ASKED
+        return inner.below(node, own, self._times(node, name, field))
 
     def _fragment(self, name: str) -> Size:
         if name not in self._sizes:
             # A fragment that spreads itself is refused by validation; here it must only end.
             self._sizes[name] = Size()
-            fragment = self._fragments.get(name)
-            self._sizes[name] = self.selection(fragment.selection_set if fragment else None)
+            if (fragment := self._fragments.get(name)) is not None:
+                self._sizes[name] = self.selection(fragment.selection_set, self._condition(fragment))
         return self._sizes[name]
 
-    def _times(self, node: FieldNode) -> int:
-        for argument in node.arguments or ():
-            if argument.name.value in ("first", "last"):
-                value: Any = None
-                if isinstance(argument.value, IntValueNode):
-                    value = int(argument.value.value) if len(argument.value.value) < 12 else _FAR
-                elif isinstance(argument.value, VariableNode):
-                    value = self._variables.get(argument.value.name.value)
-                if isinstance(value, int) and not isinstance(value, bool):
-                    return max(0, min(value, _MAX_PAGE))
-                return _DEFAULT_PAGE
-        return _DEFAULT_PAGE if _is_connection(node) else 1
+    def _condition(self, node: InlineFragmentNode | FragmentDefinitionNode) -> _Parent:
+        return _fields_of(self._schema.get_type(node.type_condition.name.value)) if node.type_condition else None
+
+    def _times(self, node: FieldNode, name: str, field: GraphQLField | None) -> int:
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        if "representations" in given:
+            return self._length(given["representations"])
+        sizes = [self._page(given[argument]) for argument in ("first", "last") if argument in given]
+        if sizes or (field is not None and "first" in field.args):
+            return max(sizes, default=_DEFAULT_PAGE)
+        # The items of a page are counted where its size is given.
+        is_list = field is not None and is_list_type(get_nullable_type(field.type))
+        return LIST_SIZES.get(name, 1) if is_list else 1
+
+    def _page(self, value: ValueNode) -> int:
+        given: Any = None
+        if isinstance(value, IntValueNode):
+            given = int(value.value) if len(value.value) < 12 else _FAR
+        elif isinstance(value, VariableNode):
+            given = self._variables.get(value.name.value)
+        # JSON's 100.0 is an Int of GraphQL too.
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return int(max(0, min(given, _MAX_PAGE)))
+        return _DEFAULT_PAGE
+
+    def _length(self, value: ValueNode) -> int:
+        if isinstance(value, VariableNode):
+            given = self._variables.get(value.name.value)
+            return len(given) if isinstance(given, list) else 1
+        return len(value.values) if isinstance(value, ListValueNode) else 1
 
 
-def _is_connection(node: FieldNode) -> bool:
-    names = {
-        s.name.value for s in (node.selection_set.selections if node.selection_set else ()) if isinstance(s, FieldNode)
-    }
-    return bool(names & {"edges", "nodes", "pageInfo"})
+def _fields_of(graphql_type: object) -> _Parent:
+    return graphql_type if isinstance(graphql_type, GraphQLObjectType | GraphQLInterfaceType) else None
 
 
 def _defaults(operation: OperationDefinitionNode) -> dict[str, Any]:
