@@ -148,7 +148,7 @@ async def test_lists_of_what_happened_are_newest_first(town: Town) -> None:
 async def test_entries_page_backwards_from_the_oldest(town: Town) -> None:
     who = await newcomer(town, funds="9.00")
     for cents in ("0.01", "0.02", "0.03"):
-        pay = {"to": {"handle": "bob"}, "amount": eur(cents)}
+        pay: dict[str, Any] = {"to": {"handle": "bob"}, "amount": eur(cents)}
         await done(town, who, "transferFunds", idempotencyKey=key(), **pay)
 
     async def page(arguments: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a request may be: methods, types, documents by their hash, limits on operations, and the code of each refusal."""
+"""What a request may be: methods, types, documents by their hash, limits, and the code of each refusal."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def aliased(count: int) -> str:
         ),
         (
             "{ posts(first: 100) { nodes { replies(first: 100) { nodes { id } } } } }",
-            "{ posts(first: 100) { nodes { replies(first: 100) { nodes { replies(first: 100) { nodes { id } } } } } } }",
+            "{ posts(first: 100) { nodes { replies(first: 100) { nodes { replies(first: 99) { nodes { id } } } } } } }",
         ),
     ],
     ids=["depth", "aliases", "root fields", "cost"],
@@ -255,7 +255,7 @@ async def test_text_of_the_greatest_length(
 async def test_messages_memos_and_titles_of_the_greatest_length(town: Town) -> None:
     who, other = await newcomer(town, funds="5.00"), await newcomer(town)
     chat = await talk(town, who, other)
-    pay = {"to": {"handle": other}, "amount": eur("0.01")}
+    pay: dict[str, Any] = {"to": {"handle": other}, "amount": eur("0.01")}
     ware: dict[str, Any] = {"category": "odds", "kind": "GOOD", "price": eur("1.00")}
     await done(town, who, "openMerchant", name="Titles")
 
