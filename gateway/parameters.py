@@ -117,7 +117,7 @@ def _object(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise malformed(f"The parameter {name!r} must be an object, not {_kind(value)}")
-    if not _is_shallow(value):
+    if not is_shallow(value):
         raise malformed(f"The parameter {name!r} is nested more than {MAX_JSON_DEPTH} deep")
     return value
 
@@ -151,7 +151,8 @@ def _refuse_duplicates(body: bytes, what: str) -> None:
             raise malformed(f"{what} gives {name!r} twice")
 
 
-def _is_shallow(value: Mapping[str, Any]) -> bool:
+def is_shallow(value: Mapping[str, Any]) -> bool:
+    """Whether a decoded object is nested at most 64 deep: deeper ones can be read, but not be written again."""
     level: list[Any] = [value]
     for _ in range(MAX_JSON_DEPTH):
         level = [

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.execution.requests import Result
-from gateway.parameters import Parameters, from_mapping
+from gateway.parameters import MAX_JSON_DEPTH, Parameters, from_mapping, is_shallow
 from gateway.refusals import Refusal
 
 PROTOCOL: Final = "graphql-transport-ws"
@@ -141,6 +141,8 @@ def _payload(message: dict[str, Any]) -> dict[str, Any] | None:
     payload = message.get("payload")
     if payload is not None and not isinstance(payload, dict):
         raise _invalid("its payload must be an object")
+    if payload is not None and not is_shallow(payload):
+        raise _invalid(f"its payload is nested more than {MAX_JSON_DEPTH} deep")
     return payload
 
 

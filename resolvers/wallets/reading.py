@@ -15,7 +15,7 @@ from datastores.mongo import Document
 from datastores.paging import PageDocument, Window, window
 from datastores.wallets import PaymentRequestDirection, PaymentRequestDocument, PaymentRequestState
 from resolvers.connections import HasId
-from resolvers.context import Context
+from resolvers.context import PAYMENTS_READ, Context
 
 MAX_STATES: Final = 10
 DEFAULT_STATES: Final = [EntryState.PENDING, EntryState.POSTED]
@@ -110,7 +110,7 @@ def shown_transfer(ctx: Context, transfer: TransferDocument, shown: set[str]) ->
     names: tuple[str, ...] = ()
     if transfer["_id"] in shown:
         names = _SHOWN
-    elif ctx.viewer.kind == "partner" and set(transfer["merchants"]) & set(ctx.viewer.merchant_ids):
+    elif PAYMENTS_READ in ctx.viewer.scopes and set(transfer["merchants"]) & set(ctx.viewer.merchant_ids):
         names = _SHOWN_TO_PARTNERS
     return {name: value for name, value in transfer.items() if name in names} if names else None
 

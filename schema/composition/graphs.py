@@ -116,6 +116,9 @@ class Subgraph(Composed, FederatedSchema):
     def __init__(self, domain: Domain, *, stubs: Iterable[type] = (), **options: Any) -> None:
         entities = dict.fromkeys([*domain.fields, *stubs])
         super().__init__([domain], entities=entities, federation_version=FEDERATION_VERSION, **options)
+        union = self._schema.get_type("_Entity")
+        types = union.types if isinstance(union, GraphQLUnionType) else ()
+        self._entities: dict[str, type] = {each.name: each.extensions[DEFINITION].origin for each in types}
         for graphql_type in self._schema.type_map.values():
             definition = graphql_type.extensions.get(DEFINITION)
             if isinstance(graphql_type, GraphQLObjectType) and definition and definition.origin not in domain.fields:
@@ -127,18 +130,19 @@ class Subgraph(Composed, FederatedSchema):
         if len(representations) > MAX_REPRESENTATIONS:
             raise ValidationError(f"At most {MAX_REPRESENTATIONS} representations at once")
 
-        async def one(representation: Mapping[str, Any]) -> Any:
-            found = self.schema_converter.type_map.get(representation["__typename"])
-            id = representation.get("id")
-            if found is None or not isinstance(id, str):
+        async def one(representation: Any) -> Any:
+            # Any JSON may stand here, and any type's name in it: only entities can be asked for.
+            given = representation if isinstance(representation, dict) else {}
+            name, id = given.get("__typename"), given.get("id")
+            entity = self._entities.get(name) if isinstance(name, str) else None
+            if entity is None or not isinstance(id, str):
                 return None
-            entity = found.definition.origin
             # A representation is not a right: it must be looked at like any other road to the entity.
             if hasattr(entity, "may_reference") and not entity.may_reference(context, id):
                 return None
             document = self.load(context, entity, id)
             document = await document if inspect.isawaitable(document) else document
-            return document and {"__typename": representation["__typename"], **document}
+            return document and {"__typename": name, **document}
 
         return [one(representation) for representation in representations]
 
