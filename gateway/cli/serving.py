@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import sys
 from contextlib import AsyncExitStack
@@ -46,7 +48,7 @@ async def serve_demo(settings: Settings, *, lively: bool) -> None:
         await plant(gateway, issuer, _say)
         if lively:
             await stack.enter_async_context(live(gateway))
-        print(welcome(_address(settings, listener), issuer, lively=lively), flush=True)
+        print(welcome(_address(settings, listener), issuer, command=_command(), lively=lively), flush=True)
         await _serve(gateway, listener)
 
 
@@ -124,6 +126,11 @@ def server_config(gateway: Gateway) -> uvicorn.Config:
 
 async def _serve(gateway: Gateway, listener: socket.socket) -> None:
     await _Server(server_config(gateway), gateway).serve(sockets=[listener])
+
+
+def _command() -> str:
+    """How whoever started this may call `agora`: it is not on the path of a checkout's shell."""
+    return "agora" if shutil.which("agora") else os.path.relpath(sys.argv[0])
 
 
 def _say(text: str) -> None:

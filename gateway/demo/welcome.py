@@ -26,18 +26,18 @@ async def boot_of(gateway: Gateway, issuer: DevelopmentIssuer) -> GraphiQLBoot:
     return GraphiQLBoot(people=tuple(people), demo=GraphiQLDemo(direct, ware["id"], price["amount"], price["currency"]))
 
 
-def welcome(address: str, issuer: DevelopmentIssuer, *, lively: bool) -> str:
-    """The text that `agora dev` prints when it is ready."""
+def welcome(address: str, issuer: DevelopmentIssuer, *, command: str, lively: bool) -> str:
+    """The text that `agora dev` prints when it is ready; `command` is how the reader may call `agora`."""
     tokens = "\n".join(f"  {handle:<10}{issuer.token(handle)}" for handle, _, _ in PEOPLE)
     hint = (
         ""
         if lively
-        else "\n  agora dev --lively    lets the town's people act, so that subscriptions have something to show"
+        else f"\nWith `{command} dev --lively` the town's people act by themselves, so that there is more to watch."
     )
     return f"""
 Agora is ready: open {address} in a browser.
 
-People of the town (access tokens; `agora token HANDLE` prints one alone):
+People of the town (access tokens; `{command} token HANDLE` prints one alone):
 {tokens}
   {PARTNER:<10}{issuer.partner_key(PARTNER).text}
 
@@ -48,7 +48,7 @@ Try in GraphiQL
   4. Shop: order a bowl at Carol's; then watch the partner's events as pay-watch.
 
 Or from a shell
-  curl -s {address} -H "Authorization: Bearer $(agora token alice)" -H "Content-Type: application/json" \\
+  curl -s {address} -H "Authorization: Bearer $({command} token alice)" -H "Content-Type: application/json" \\
     -d '{{"query": "{{ viewer {{ user {{ displayName }} wallets {{ available {{ amount currency }} }} }} }}"}}'
 {hint}
 Ctrl-C stops everything; the data stays."""
