@@ -99,22 +99,6 @@ class Metrics:
         """It ended."""
         self._subscriptions.labels(self._words.label(transport)).dec()
 
-    def events(self, stream: str, count: int = 1) -> None:
-        """So many events of a stream (the log's collection) were handed to subscribers."""
-        self._events.labels(self._words.label(stream)).inc(count)
-
-    def slow_consumer(self, stream: str) -> None:
-        """A subscriber was too slow and its stream was ended."""
-        self._slow_consumers.labels(self._words.label(stream)).inc()
-
-    def execution(self, executor: str) -> None:
-        """An operation ran as a compiled `plan` or through the `interpreter`."""
-        self._executions.labels(self._words.label(executor)).inc()
-
-    def fallback(self, reason: str) -> None:
-        """An operation could not be compiled, and why."""
-        self._fallbacks.labels(self._words.label(reason)).inc()
-
     def authentication(self, kind: str, outcome: str) -> None:
         """A credential of that kind was `accepted`, `refused`, or its issuer `unavailable`."""
         self._authentications.labels(self._words.label(kind), self._words.label(outcome)).inc()
@@ -152,15 +136,11 @@ class Metrics:
         self._operation_duration = self._histogram(
             "operation_duration_seconds", "Time of queries and mutations", ("operation", "kind")
         )
-        self._executions = self._counter("executions", "Operations by what executed them", ("executor",))
-        self._fallbacks = self._counter("execution_fallbacks", "Operations that were not compiled", ("reason",))
         self._authentications = self._counter("authentications", "Credentials by outcome", ("kind", "outcome"))
 
     def _make_live(self) -> None:
         self._sockets = self._gauge("open_sockets", "WebSockets and event streams that are open", ("transport",))
         self._subscriptions = self._gauge("subscriptions", "Subscriptions that are running", ("transport",))
-        self._events = self._counter("events", "Events handed to subscribers", ("stream",))
-        self._slow_consumers = self._counter("slow_consumers", "Streams ended for slowness", ("stream",))
 
     def _make_database(self) -> None:
         self._command_duration = self._histogram(
