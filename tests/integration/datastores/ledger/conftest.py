@@ -17,21 +17,28 @@ from .town import Runner
 @pytest.fixture
 def database_runner(mongodb_uri: str, mongo_driver: Driver, shared_database_name: str) -> Iterator[Runner]:
     """Runs a coroutine on the empty database of this run, and empties it again."""
-    with MongoClient[dict[str, object]](mongodb_uri) as client, asyncio.Runner() as runner:
 
-        async def with_database(act: Callable[[Database], Awaitable[None]]) -> None:
-            database = await Database.connect(mongodb_uri, name=shared_database_name, driver=mongo_driver)
-            try:
-                await create_indexes(database)
-                await act(database)
-            finally:
-                await database.close()
+    async def connected() -> Database:
+        database = await Database.connect(mongodb_uri, name=shared_database_name, driver=mongo_driver)
+        await create_indexes(database)
+        return database
+
+    with MongoClient[dict[str, object]](mongodb_uri) as client, asyncio.Runner() as runner:
+        database = runner.run(connected())
+        raw = client[shared_database_name]
+        names = raw.list_collection_names()
 
         def run(act: Callable[[Database], Awaitable[None]]) -> None:
-            try:
-                runner.run(with_database(act))
-            finally:
-                for name in client[shared_database_name].list_collection_names():
-                    client[shared_database_name][name].delete_many({})
+            async def acting() -> None:
+                await act(database)
 
-        yield run
+            try:
+                runner.run(acting())
+            finally:
+                for name in names:
+                    raw[name].delete_many({})
+
+        try:
+            yield run
+        finally:
+            runner.run(database.close())

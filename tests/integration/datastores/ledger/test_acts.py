@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
+from datetime import datetime
 
 import pytest
 
 from datastores import ledger
+from datastores.commit import CommitLoop
 from datastores.errors import (
     ConflictError,
     IdempotencyKeyReusedError,
@@ -226,3 +229,32 @@ async def test_reserve_is_settled_or_released_once(database: Database) -> None:
     assert (account["pending_out"], account["posted"]) in {(0, 40), (0, 100)}
     other = await town.account(database, ledger.wallet_id("ben", "EUR"))
     assert (other["pending_in"], other["posted"]) == (0, 100 - account["posted"])
+
+
+async def test_fee_is_paid_on_top_and_shown(database: Database) -> None:
+    commits = town.loop(database)
+    wallet = await town.fill(commits, "ann", 100)
+    fees = ledger.Party(ledger.fees_account_id("EUR"), ledger.AccountKind.FEES)
+    transfer = dataclasses.replace(town.transfer("ann", "ben", 90), fee=fees, fee_amount=10)
+
+    entry = (await commits.submit(ledger.PostTransfer(town.command("ann"), transfer))).accepted()
+    refused = await commits.submit(ledger.PostTransfer(town.command("ann"), dataclasses.replace(transfer, amount=1)))
+
+    (shown,) = await ledger.transfers_by_ids(database, [ledger.sibling_id(entry["_id"], "trf")])
+    assert shown is not None
+    assert (shown["amount"], shown["fee"]) == (ledger.money(90, "EUR"), ledger.money(10, "EUR"))
+    assert (await town.account(database, wallet))["posted"] == 0
+    assert (await town.account(database, fees.account_id))["posted"] == 10
+    assert refused.entry["code"] == "INSUFFICIENT_FUNDS"
+    assert (await ledger.verify(database)).problems == []
+
+
+async def test_time_in_the_ledger_never_goes_back(database: Database) -> None:
+    times = iter([datetime(2026, 1, 2), datetime(2026, 1, 1), datetime(2026, 1, 3)])
+    commits = CommitLoop(database, "ledger", lambda: next(times))
+
+    for _ in range(3):
+        await town.fill(commits, "ann", 1)
+
+    journal = await town.entries(database)
+    assert [entry["created_at"].day for entry in journal] == [2, 2, 3]
