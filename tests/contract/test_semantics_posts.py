@@ -52,8 +52,8 @@ async def test_taking_back_twice_is_once(town: Town) -> None:
         undone = (await done(town, reader, "undoRepost", COUNTS, postId=post))["post"]
         left = (await done(town, reader, "unfollow", "user { followerCount viewerFollows }", userId=author_id))["user"]
 
-    assert undone == {"likeCount": 0, "repostCount": 0, "viewerHasLiked": False, "viewerHasReposted": False}
-    assert left == {"followerCount": 0, "viewerFollows": False}
+        assert undone == {"likeCount": 0, "repostCount": 0, "viewerHasLiked": False, "viewerHasReposted": False}
+        assert left == {"followerCount": 0, "viewerFollows": False}
 
 
 async def test_deleting_keeps_the_replies(town: Town) -> None:
