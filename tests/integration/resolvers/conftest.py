@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -26,3 +27,16 @@ async def ask(database: Database) -> AsyncIterator[Ask]:
 
     yield context
     await commits.drain()
+
+
+@pytest.fixture
+async def hub(database: Database) -> AsyncIterator[Hub]:
+    """A hub that watches all logs."""
+    async with Hub(database) as hub:
+        yield hub
+
+
+@pytest.fixture
+def live(ask: Ask, hub: Hub) -> Ask:
+    """As `ask`, with a hub that watches all logs."""
+    return lambda user_id: replace(ask(user_id), hub=hub)

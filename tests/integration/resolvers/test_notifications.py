@@ -33,12 +33,6 @@ async def hub(database: Database) -> AsyncIterator[Hub]:
         yield hub
 
 
-@pytest.fixture
-def live(ask: Ask, hub: Hub) -> Ask:
-    """As `ask`, with that hub."""
-    return lambda user_id: replace(ask(user_id), hub=hub)
-
-
 async def like(ctx: Context, post_id: str, *, of: str = ANN, by: str = BOB) -> None:
     await notifications.notify(ctx, user_id=of, kind="like", actor_id=by, subject_id=post_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -27,19 +27,6 @@ from tests.integration.resolvers.wallets.purses import Ask, fill, pay, people
 
 NO_PARTNER = "ptn_01JD0000000000000000000000"
 NO_EVENT = "pev_01JD0000000000000000000000"
-
-
-@pytest.fixture
-async def hub(database: Database) -> AsyncIterator[Hub]:
-    """A hub that watches all logs."""
-    async with Hub(database) as hub:
-        yield hub
-
-
-@pytest.fixture
-def live(ask: Ask, hub: Hub) -> Ask:
-    """As `ask`, with a hub that watches all logs."""
-    return lambda user_id: replace(ask(user_id), hub=hub)
 
 
 def partner(ask: Ask, *merchant_ids: str, scopes: Sequence[str] = (PAYMENTS_READ,), id: str = NO_PARTNER) -> Context:

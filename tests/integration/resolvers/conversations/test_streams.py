@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
 
 import pytest
 
@@ -16,19 +14,6 @@ from gateway.live.hub import Hub
 from resolvers import conversations
 from tests.integration.resolvers.conversations.people import NO_CONVERSATION, Ask, people, say, talk
 from tests.integration.resolvers.listening import heard, listening
-
-
-@pytest.fixture
-async def hub(database: Database) -> AsyncIterator[Hub]:
-    """A hub that watches all logs."""
-    async with Hub(database) as hub:
-        yield hub
-
-
-@pytest.fixture
-def live(ask: Ask, hub: Hub) -> Ask:
-    """As `ask`, with a hub that watches all logs."""
-    return lambda user_id: replace(ask(user_id), hub=hub)
 
 
 def texts(events: list[Document]) -> list[str]:

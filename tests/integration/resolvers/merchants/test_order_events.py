@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -16,19 +14,6 @@ from resolvers import merchants
 from tests.integration.resolvers.listening import heard, listening
 from tests.integration.resolvers.merchants.shops import NO_ORDER, line, offer, paid_order, place
 from tests.integration.resolvers.wallets.purses import Ask, fill, key, people
-
-
-@pytest.fixture
-async def hub(database: Database) -> AsyncIterator[Hub]:
-    """A hub that watches all logs."""
-    async with Hub(database) as hub:
-        yield hub
-
-
-@pytest.fixture
-def live(ask: Ask, hub: Hub) -> Ask:
-    """As `ask`, with a hub that watches all logs."""
-    return lambda user_id: replace(ask(user_id), hub=hub)
 
 
 def updates(ask: Ask, user_id: str | None, **given: Any) -> Any:

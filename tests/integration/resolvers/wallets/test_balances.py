@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
@@ -14,19 +12,6 @@ from gateway.live.hub import Hub
 from resolvers import wallets
 from tests.integration.resolvers.listening import heard, listening
 from tests.integration.resolvers.wallets.purses import NO_WALLET, Ask, fill, freeze, pay, people
-
-
-@pytest.fixture
-async def hub(database: Database) -> AsyncIterator[Hub]:
-    """A hub that watches all logs."""
-    async with Hub(database) as hub:
-        yield hub
-
-
-@pytest.fixture
-def live(ask: Ask, hub: Hub) -> Ask:
-    """As `ask`, with a hub that watches all logs."""
-    return lambda user_id: replace(ask(user_id), hub=hub)
 
 
 def posted(events: list[Document]) -> list[int]:
