@@ -328,7 +328,7 @@ class TestRequests:
         document = "query ($id: ID!) { paymentRequest(id: $id) { state } }"
 
         async with asyncio.timeout(15):
-            while (await town.ask(payer, document, id=id))["paymentRequest"]["state"] == "OPEN":
+            while (await town.ask(payer, document, id=id))["paymentRequest"]["state"] == "OPEN":  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
         assert (await town.ask(payer, document, id=id))["paymentRequest"]["state"] == "EXPIRED"
@@ -347,7 +347,7 @@ class TestRails:
     async def settled(self, town: Town, who: str, transfer: str) -> str:
         document = "query ($id: ID!) { transfer(id: $id) { state } }"
         async with asyncio.timeout(20):
-            while (state := (await town.ask(who, document, id=transfer))["transfer"]["state"]) == "PENDING":
+            while (state := (await town.ask(who, document, id=transfer))["transfer"]["state"]) == "PENDING":  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         return str(state)
 
