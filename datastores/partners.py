@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, TypedDict, cast
 
 from pymongo import ASCENDING, IndexModel
 
+from .clock import utc_now
 from .ids import derived_id, is_id
 from .mongo import Database, Document, Session
 from .transactions import run_transaction
@@ -79,7 +80,7 @@ async def create_partner(
     if len(merchant_ids) > MAX_MERCHANTS:
         raise ValueError(f"a partner sees at most {MAX_MERCHANTS} merchants")
     id = partner_id or derived_id("ptn", key_id)
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = utc_now()
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     about = {"name": name, "merchant_ids": list(dict.fromkeys(merchant_ids))}
     key = {

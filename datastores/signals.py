@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypedDict, cast
 
 from pymongo import ASCENDING, IndexModel
 
+from .clock import utc_now
 from .ids import new_id
 from .mongo import Database, Document
 
@@ -44,6 +45,6 @@ async def publish(database: Database, channel: str, topic: str, message: Mapping
         "channel": channel,
         "topic": topic,
         "message": dict(message),
-        "created_at": datetime.now(UTC).replace(tzinfo=None),
+        "created_at": utc_now(),
     }
     await database.insert_one(SIGNALS, cast(Document, row))

@@ -44,10 +44,10 @@ async def run_transaction(
         try:
             async with database.transaction() as session:
                 outcome = await act(session)
-                await _commit(session, give_up, jitter)
+                await commit(session, give_up, jitter)
                 return outcome
         except PyMongoError as error:
-            if not _may_retry(error, attempt):
+            if not may_retry(error, attempt):
                 raise
             if time.monotonic() > give_up:
                 raise UnavailableError("The database is not available now: try again") from error
@@ -101,7 +101,11 @@ async def add_to_counters(
         await database.bulk_write(collection, writes, ordered=False, session=session)
 
 
-async def _commit(session: Session, give_up: float, jitter: Callable[[], float]) -> None:
+async def commit(session: Session, give_up: float, jitter: Callable[[], float]) -> None:
+    """Commit, and again while the database does not say whether it did.
+
+    Raises OutcomeUnknownError past `give_up` (of `time.monotonic`), and the driver's error where nothing was written.
+    """
     while True:
         try:
             await session.commit()
@@ -114,7 +118,8 @@ async def _commit(session: Session, give_up: float, jitter: Callable[[], float])
         await asyncio.sleep(_MAX_BACKOFF_S * jitter())
 
 
-def _may_retry(error: PyMongoError, attempt: int) -> bool:
+def may_retry(error: PyMongoError, attempt: int) -> bool:
+    """Whether the same transaction may succeed if it is run again: after a conflict, or one of the first duplicates."""
     if isinstance(error, BulkWriteError):
         duplicate = any(item.get("code") == _DUPLICATE_KEY for item in (error.details or {}).get("writeErrors", ()))
     else:

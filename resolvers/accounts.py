@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from datastores import accounts as store
 from datastores.accounts import ProfileChanges
+from datastores.clock import utc_now
 from datastores.errors import NotFoundError, ValidationError
 from datastores.ids import is_id
 from datastores.mongo import Database, Document
@@ -18,7 +19,7 @@ from datastores.paging import PageDocument, page, window
 from datastores.words import MAX_QUERY_LENGTH, query_words
 
 from .connections import HasId, connections, nodes_of, with_nodes
-from .context import Context, utc_now
+from .context import Context
 from .notifications import notify
 from .texts import is_storable, trimmed, trimmed_or_none, web_url
 

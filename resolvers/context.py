@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from aiodataloader import DataLoader
 
+from datastores.clock import utc_now
 from datastores.commit import CommitLoops
 from datastores.errors import ForbiddenError, UnauthenticatedError
 from datastores.mongo import Database, Document
@@ -92,12 +93,6 @@ class Hub(Protocol):
         Raises UnavailableError where the database cannot be watched now, and GoingAwayError when the process stops.
         """
         ...
-
-
-def utc_now() -> datetime:
-    """The time as documents hold it: naive UTC, whole milliseconds."""
-    now = datetime.now(UTC).replace(tzinfo=None)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 @dataclass

@@ -12,14 +12,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from pymongo import ReplaceOne, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 
+from datastores.clock import utc_now
 from datastores.errors import ExpectedError, OutcomeUnknownError, RateLimitedError, UnavailableError
 from datastores.mongo import MAX_LIMIT, Database, Session
+from datastores.transactions import commit, may_retry
 
 from .work import Act, NotReadError, Read, Values, Work
 
@@ -31,8 +33,6 @@ DEFAULT_TIMEOUT_S: Final = 10.0
 _BACKOFF_S: Final = 0.002
 _MAX_BACKOFF_S: Final = 0.25
 _MAX_ROUNDS: Final = 8
-_MAX_DUPLICATE_ATTEMPTS: Final = 6
-_DUPLICATE_KEY: Final = 11000
 
 Outcome = TypeVar("Outcome")
 OnBatch = Callable[[str, int, int, float], None]
@@ -60,11 +60,6 @@ class CommitStatistics:
     failed: int = 0
 
 
-def _utc_now() -> datetime:
-    now = datetime.now(UTC).replace(tzinfo=None)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
 @dataclass(slots=True)
 class CommitLoop:
     """One queue of acts that are committed in batches of at most 512 acts and a weight of 2,000.
@@ -74,7 +69,7 @@ class CommitLoop:
 
     database: Database
     name: str
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = utc_now
     jitter: Callable[[], float] = random.random
     on_batch: OnBatch = _ignore
     statistics: CommitStatistics = field(default_factory=CommitStatistics)
@@ -151,7 +146,7 @@ class CommitLoop:
                 settled = await self._attempt(batch, attempt, give_up)
                 continue
             except PyMongoError as error:
-                if not _may_retry(error, attempt):
+                if not may_retry(error, attempt):
                     raise
                 if time.monotonic() > give_up:
                     raise UnavailableError("The database is not available now: try again") from error
@@ -181,7 +176,7 @@ class CommitLoop:
                 if matched != updates:
                     raise RuntimeError(f"{collection}: {updates - matched} documents to update have gone")
             if writes:
-                await self._commit(session, give_up)
+                await commit(session, give_up, self.jitter)
             return outcomes
 
     async def _read(self, work: Work, acts: Sequence[Act[Any]], session: Session) -> None:
@@ -197,18 +192,6 @@ class CommitLoop:
                 work.add_read(read, documents)
         raise RuntimeError(f"an act of {self.name} asks for more than {_MAX_ROUNDS} rounds of reads")
 
-    async def _commit(self, session: Session, give_up: float) -> None:
-        while True:
-            try:
-                await session.commit()
-                return
-            except PyMongoError as error:
-                if not error.has_error_label("UnknownTransactionCommitResult"):
-                    raise
-                if time.monotonic() > give_up:
-                    raise OutcomeUnknownError("The database did not confirm: the change may have happened") from error
-            await asyncio.sleep(_MAX_BACKOFF_S * self.jitter())
-
 
 class CommitLoops:
     """The commit loops of one process by name, each made when first asked for.
@@ -216,7 +199,7 @@ class CommitLoops:
     `on_batch` is told the loop's name, the number of acts, the attempts and the seconds of every batch.
     """
 
-    def __init__(self, database: Database, now: Callable[[], datetime] = _utc_now, on_batch: OnBatch = _ignore) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime] = utc_now, on_batch: OnBatch = _ignore) -> None:
         self._database = database
         self._now = now
         self._on_batch = on_batch
@@ -260,16 +243,6 @@ def _filter(read: Read) -> Mapping[str, Any]:
     if len(read.fields) == 1:
         return {read.fields[0]: {"$in": [value for (value,) in read.values]}}
     return {"$or": [dict(zip(read.fields, values, strict=True)) for values in read.values]}
-
-
-def _may_retry(error: PyMongoError, attempt: int) -> bool:
-    if isinstance(error, BulkWriteError):
-        duplicate = any(item.get("code") == _DUPLICATE_KEY for item in (error.details or {}).get("writeErrors", ()))
-    else:
-        duplicate = isinstance(error, DuplicateKeyError)
-    if duplicate:
-        return attempt < _MAX_DUPLICATE_ATTEMPTS
-    return error.has_error_label("TransientTransactionError")
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from datastores import accounts, partners, plantings, posts
+from datastores.clock import utc_now
 from datastores.ids import derived_id
 from gateway.app import Gateway
 from gateway.identity.development import DevelopmentIssuer
 from gateway.settings import DEVELOPMENT_ISSUER
-from resolvers.context import PAYMENTS_READ, utc_now
+from resolvers.context import PAYMENTS_READ
 
 from . import operations as ops
 from .actors import Actors

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Final
 
 import structlog
 
 from datastores.changes import Topics, declared, tail
+from datastores.clock import utc_now
 from datastores.errors import GoingAwayError, UnavailableError
 from datastores.mongo import Database, Document
 from resolvers.context import Coalesce
@@ -75,7 +76,7 @@ class _Log:
     def row(self, row: Document, inserted_at: datetime | None) -> None:
         self.statistics.rows += 1
         if inserted_at is not None:
-            lag = datetime.now(UTC).replace(tzinfo=None) - inserted_at
+            lag = utc_now() - inserted_at
             self.statistics.lag_s = max(0.0, lag.total_seconds())
         for feed in self._listeners(row):
             self.statistics.deliveries += 1

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from strawberry import Info
 from strawberry.schema.config import StrawberryConfig
 
+from datastores.clock import utc_now
 from datastores.errors import GoingAwayError, SlowConsumerError
 from datastores.ids import new_id
 from datastores.partners import PartnerKeyDocument
@@ -28,7 +29,7 @@ from gateway.operations import Operations
 from gateway.persisted import Documents, PersistedDocument, document_id
 from gateway.sse import EventStreams
 from gateway.websocket import GraphQLOverWebSocket, SocketLimits
-from resolvers.context import Context, Viewer, utc_now
+from resolvers.context import Context, Viewer
 from schema.composition import Domain, Graph, root
 from schema.composition.fields import read_key
 from schema.scalars import SCALARS
