@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import structlog
 from starlette.routing import BaseRoute, Router
@@ -42,9 +44,19 @@ from schema.composition import Composed
 from schema.graph import subgraph, whole_graph
 
 Boot = Callable[[], Awaitable[graphiql.GraphiQLBoot]]
-READINESS_PING_S = 1.0
+READINESS_PING_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What every operation works on: the database, its commit loops, its live logs, and contexts over them."""
+
+    database: Database
+    commits: CommitLoops
+    hub: Hub
+    contexts: Contexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +89,17 @@ async def open_gateway(
     documents = load_documents()
     metrics = Metrics([document.name for document in documents.values()])
     async with AsyncExitStack() as stack:
-        database = await Database.connect(
-            mongodb_uri, name=settings.database, driver=settings.mongo_driver.value, on_command=metrics.command
-        )
-        stack.push_async_callback(database.close)
-        await create_indexes(database)
-        commits = CommitLoops(database, on_batch=metrics.batch)
-        stack.push_async_callback(commits.drain)
-        hub = await stack.enter_async_context(Hub(database))
-        metrics.registry.register(HubCollector(hub))
-        contexts = Contexts(database, commits, hub)
+        data = await _open_data(settings, mongodb_uri, metrics, stack)
+        find_key = partial(partners.key_by_id, data.database)
         authenticator = await stack.enter_async_context(
-            open_authenticator(
-                settings,
-                lambda key_id: partners.key_by_id(database, key_id),
-                development=issuer,
-                on_credential=metrics.authentication,
-            )
+            open_authenticator(settings, find_key, development=issuer, on_credential=metrics.authentication)
         )
         graph = GraphExecutor(_graph(domain), _log_unexpected)
+        known = Documents(
+            documents, automatic=settings.automatic_persisted_queries, persisted_only=settings.persisted_only
+        )
         operations = Operations(
-            graph,
-            Documents(
-                documents, automatic=settings.automatic_persisted_queries, persisted_only=settings.persisted_only
-            ),
-            contexts.open,
-            deadline_s=settings.request_deadline_s,
-            metrics=metrics,
+            graph, known, data.contexts.open, deadline_s=settings.request_deadline_s, metrics=metrics
         )
         streams = EventStreams(operations, metrics=metrics, max_streams=settings.max_sockets)
         sockets = GraphQLOverWebSocket(
@@ -113,50 +109,71 @@ async def open_gateway(
             allowed_origins=settings.allowed_origins,
             max_sockets=settings.max_sockets,
         )
-        drain = Drain()
-
-        async def stop() -> None:
-            """Let nothing new in, let what runs come to its end, and tell streams to come back elsewhere."""
-            drain.start()
-            hub.end()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(settings.drain_s):
-                    await streams.drain()
-                    await sockets.drain(settings.drain_s)
-                    await operations.drain(settings.drain_s)
-                    await drain.idle(settings.drain_s)
-
-        gateway: Gateway
 
         async def page_boot() -> graphiql.GraphiQLBoot:
             return await boot(gateway)() if boot else graphiql.GraphiQLBoot()
 
-        http = GraphQLOverHTTP(
-            operations,
-            streams,
-            authenticator.from_header,
-            page=graphiql.page_app(page_boot) if domain is None else None,
-        )
-
-        async def database_answers() -> bool:
-            return await database.ping() <= READINESS_PING_S
-
-        async def logs_are_watched() -> bool:
-            return hub.is_open
-
-        readiness = Readiness(
-            {"database": database_answers, "live": logs_are_watched}, is_draining=lambda: drain.is_draining
-        )
+        page = graphiql.page_app(page_boot) if domain is None else None
+        http = GraphQLOverHTTP(operations, streams, authenticator.from_header, page=page)
+        drain = Drain()
         routes: list[BaseRoute] = [
             *endpoint.routes(http, sockets),
             *graphiql.routes(),
-            *health_routes(readiness),
+            *health_routes(_readiness(data, drain)),
             metrics.route(),
         ]
         app = Access(Limits(cors(Router(routes), settings.allowed_origins)), drain, metrics)
-        gateway = Gateway(app, database, commits, hub, contexts, graph, stop)
-        await stack.enter_async_context(Sweeper(database, lambda: Context(database, commits, hub), chores.CHORES))
+        stop = partial(_stop, settings.drain_s, drain, data.hub, streams, sockets, operations)
+        gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, stop)
+        await stack.enter_async_context(Sweeper(data.database, partial(_nobody, data), chores.CHORES))
         yield gateway
+
+
+async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, stack: AsyncExitStack) -> _Data:
+    database = await Database.connect(
+        mongodb_uri, name=settings.database, driver=settings.mongo_driver.value, on_command=metrics.command
+    )
+    stack.push_async_callback(database.close)
+    await create_indexes(database)
+    commits = CommitLoops(database, on_batch=metrics.batch)
+    stack.push_async_callback(commits.drain)
+    hub = await stack.enter_async_context(Hub(database))
+    metrics.registry.register(HubCollector(hub))
+    return _Data(database, commits, hub, Contexts(database, commits, hub))
+
+
+async def _stop(
+    drain_s: float,
+    drain: Drain,
+    hub: Hub,
+    streams: EventStreams,
+    sockets: GraphQLOverWebSocket,
+    operations: Operations,
+) -> None:
+    """Let nothing new in, let what runs come to its end, and tell streams to come back elsewhere."""
+    drain.start()
+    hub.end()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(drain_s):
+            await streams.drain()
+            await sockets.drain(drain_s)
+            await operations.drain(drain_s)
+            await drain.idle(drain_s)
+
+
+def _readiness(data: _Data, drain: Drain) -> Readiness:
+    async def database_answers() -> bool:
+        return await data.database.ping() <= READINESS_PING_S
+
+    async def logs_are_watched() -> bool:
+        return data.hub.is_open
+
+    return Readiness({"database": database_answers, "live": logs_are_watched}, is_draining=lambda: drain.is_draining)
+
+
+def _nobody(data: _Data) -> Context:
+    """The context of what the system does by itself."""
+    return Context(data.database, data.commits, data.hub)
 
 
 def _graph(domain: str | None) -> Composed:
