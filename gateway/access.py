@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.drain import Drain
+from gateway.execution.requests import OUR_FAULT
 from gateway.limits import answer, request_error
 from gateway.logs import request_id
 from gateway.metrics import Metrics
@@ -58,9 +59,8 @@ class Access:
         except Exception:
             _log.exception("request_failed", path=_path(scope))
             if scope["type"] == "http" and exchange.status is None:
-                message = "Something went wrong on our side. Tell us the request id if it goes on."
                 ids = {"requestId": exchange.request_id}
-                failure = request_error(scope, 500, message, code="INTERNAL", extensions=ids)
+                failure = request_error(scope, 500, OUR_FAULT, code="INTERNAL", extensions=ids)
                 await answer(scope, receive, exchange.send, failure)
             elif scope["type"] == "websocket":
                 await exchange.close()

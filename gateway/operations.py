@@ -13,7 +13,7 @@ import orjson
 import structlog
 
 from datastores.errors import ExpectedError, GoingAwayError
-from gateway.execution.requests import OperationRequest, PreparedOperation, RequestError, Result
+from gateway.execution.requests import OUR_FAULT, OperationRequest, PreparedOperation, RequestError, Result
 from gateway.identity.identities import Identity
 from gateway.metrics import Metrics
 from gateway.parameters import Parameters
@@ -199,9 +199,8 @@ def refusal_of(error: ExpectedError) -> RequestError:
 
 def internal_error(request_id: str) -> RequestError:
     """INTERNAL (500), with nothing of the cause but the id under which it is logged."""
-    message = "Something went wrong on our side. Tell us the request id if it goes on."
-    error = {"message": message, "extensions": {"code": "INTERNAL", "requestId": request_id}}
-    return RequestError("INTERNAL", message, 500, errors=[error])
+    error = {"message": OUR_FAULT, "extensions": {"code": "INTERNAL", "requestId": request_id}}
+    return RequestError("INTERNAL", OUR_FAULT, 500, errors=[error])
 
 
 STATUSES: Final = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, cast
@@ -16,7 +15,7 @@ from schema.composition import Composed
 from schema.composition.strawberry_hooks import OperationExecutor
 
 from .documents import DocumentCache
-from .requests import OperationRequest, PreparedOperation, RequestError, Result
+from .requests import OUR_FAULT, OperationRequest, PreparedOperation, RequestError, Result
 
 MAX_COERCION_ERRORS: Final = 10
 OnUnexpected = Callable[[Exception, Context, PreparedOperation], None]
@@ -37,29 +36,18 @@ class GraphExecutor:
         """The parsed, validated and limited operation; raises RequestError."""
         return self.documents.prepare(request)
 
-    async def execute(self, prepared: PreparedOperation, context: Context, *, timeout_s: float | None = None) -> Result:
-        """The answer to a query or a mutation: `data` and `errors`. Raises RequestError for wrong variables.
-
-        Past `timeout_s` a query ends with RequestError DEADLINE_EXCEEDED.
-        """
-        executor = self._build(prepared, context)
-        try:
-            async with asyncio.timeout(timeout_s):
-                made = executor.execute_operation()
-                result = await made if inspect.isawaitable(made) else made
-        except TimeoutError:
-            raise RequestError("DEADLINE_EXCEEDED", "The operation took too long and was given up", 503) from None
+    async def execute(self, prepared: PreparedOperation, context: Context) -> Result:
+        """The answer to a query or a mutation: `data` and `errors`. Raises RequestError for wrong variables."""
+        made = self._build(prepared, context).execute_operation()
+        result = await made if inspect.isawaitable(made) else made
         return self._answer(cast(ExecutionResult, result), context, prepared)
 
     async def stream(self, prepared: PreparedOperation, context: Context) -> AsyncGenerator[Result, None]:
-        """The answers to a subscription, one an event; or the one answer to a query or a mutation.
+        """The answers to a subscription, one an event. Raises RequestError for wrong variables.
 
         A stream that ends because of an error ends with an answer that has `errors` alone; one that ends because the
         process stops raises GoingAwayError.
         """
-        if prepared.kind != "subscription":
-            yield await self.execute(prepared, context)
-            return
         self._build(prepared, context)
         source: Any = None
         try:
@@ -137,6 +125,6 @@ class GraphExecutor:
             if cause is None and not str(error.message).startswith("Cannot return null"):
                 return formatted
         self._on_unexpected(cause or error, context, prepared)
-        formatted["message"] = "Something went wrong on our side. Tell us the request id if it goes on."
+        formatted["message"] = OUR_FAULT
         formatted["extensions"] = {"code": "INTERNAL", "requestId": context.request_id}
         return formatted

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from graphql import DocumentNode, OperationDefinitionNode
+
+OUR_FAULT: Final = "Something went wrong on our side. Tell us the request id if it goes on."
 
 Result = dict[str, Any]
 OperationKind = Literal["query", "mutation", "subscription"]
