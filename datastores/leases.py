@@ -51,13 +51,6 @@ async def acquire(database: Database, name: str, owner: str, ttl_s: float) -> Le
     return cast(LeaseDocument, found) if found is not None and found["owner"] == owner else None
 
 
-async def renew(database: Database, name: str, owner: str, ttl_s: float) -> bool:
-    """Hold the lease for `ttl_s` from now; False where it has expired or is another's."""
-    held: dict[str, Any] = {"_id": name, "owner": owner, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
-    changed = await database.update_one(LEASES, held, [{"$set": {"expires_at": _from_now(ttl_s)}}])
-    return changed.matched_count == 1
-
-
 async def release(database: Database, name: str, owner: str) -> None:
     """Let others have the lease now; nothing happens where it is not the owner's any more."""
     freed = {"owner": None, "expires_at": "$$NOW"}

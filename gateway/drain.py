@@ -11,7 +11,7 @@ class Drain:
     """Counts requests and sockets under way; once started, nothing new is let in."""
 
     def __init__(self) -> None:
-        self._is_draining = asyncio.Event()
+        self._is_draining = False
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._under_way = 0
@@ -19,7 +19,7 @@ class Drain:
     @property
     def is_draining(self) -> bool:
         """Whether the process is stopping."""
-        return self._is_draining.is_set()
+        return self._is_draining
 
     @property
     def under_way(self) -> int:
@@ -28,11 +28,7 @@ class Drain:
 
     def start(self) -> None:
         """Let nothing new in from now on; what is under way goes on, and sockets are to close themselves."""
-        self._is_draining.set()
-
-    async def started(self) -> None:
-        """Return when the process begins to stop: what a socket waits for beside its messages."""
-        await self._is_draining.wait()
+        self._is_draining = True
 
     async def idle(self, timeout_s: float) -> bool:
         """Whether all that was under way has ended, at the latest after `timeout_s`."""

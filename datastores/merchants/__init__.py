@@ -51,7 +51,6 @@ from .searches import ListingSort, Search, search
 from .shops import (
     MERCHANTS,
     MerchantDocument,
-    insert_merchants,
     merchant_document,
     merchant_id,
     merchants_by_ids,
@@ -97,7 +96,6 @@ __all__ = [
     "finish_follow_up",
     "follow_up",
     "insert_listings",
-    "insert_merchants",
     "is_public",
     "listing_document",
     "listings_by_ids",

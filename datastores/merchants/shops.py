@@ -12,7 +12,6 @@ from pymongo.errors import DuplicateKeyError
 from datastores.errors import ConflictError
 from datastores.ids import derived_id, is_id
 from datastores.mongo import Database
-from datastores.transactions import insert_in_batches
 
 MERCHANTS: Final = "merchants"
 INDEXES: Final[dict[str, Sequence[IndexModel]]] = {MERCHANTS: [IndexModel([("owner_id", ASCENDING)], unique=True)]}
@@ -50,11 +49,6 @@ async def open_merchant(database: Database, merchant: MerchantDocument) -> None:
         await database.insert_one(MERCHANTS, cast(dict[str, Any], merchant))
     except DuplicateKeyError:
         raise ConflictError("You have a merchant already: a person has one") from None
-
-
-async def insert_merchants(database: Database, documents: Sequence[MerchantDocument]) -> None:
-    """Insert merchants, any number; those whose owners have one already stay as they are."""
-    await insert_in_batches(database, MERCHANTS, cast("list[dict[str, Any]]", documents))
 
 
 async def merchants_by_ids(database: Database, ids: Sequence[str]) -> list[MerchantDocument | None]:

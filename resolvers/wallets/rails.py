@@ -27,7 +27,6 @@ from .acting import (
 from .reading import transfers_by_id, wallets_by_id
 
 FOLLOW_UP: Final = "rail"
-MAX_ACCOUNT: Final = 200
 
 
 async def top_up_wallet(

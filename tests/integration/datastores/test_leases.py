@@ -44,16 +44,17 @@ async def test_its_holder_has_it_anew_with_the_same_term(database: Database) -> 
     assert again["expires_at"] > first["expires_at"]
 
 
-async def test_a_lease_that_expired_goes_to_another_and_is_not_renewed(database: Database) -> None:
+async def test_a_lease_that_expired_goes_to_another_and_is_not_its_first_owners_to_give_back(
+    database: Database,
+) -> None:
     assert await leases.acquire(database, "work", "a", 0.2) is not None
-    assert await leases.renew(database, "work", "a", 0.3)
 
     lease = await acquired(database, "b")
 
     assert lease["term"] == 2
-    assert not await leases.renew(database, "work", "a", 30)
+    assert await leases.acquire(database, "work", "a", 30) is None
     await leases.release(database, "work", "a")
-    assert await leases.renew(database, "work", "b", 30)
+    assert await leases.acquire(database, "work", "a", 30) is None
 
 
 async def test_of_many_who_want_it_at_once_one_gets_it(database: Database) -> None:

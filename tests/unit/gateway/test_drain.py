@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from gateway.drain import Drain
 
 
@@ -16,15 +14,3 @@ async def test_idle_when_the_last_request_has_ended() -> None:
         assert not await drain.idle(0.01)
 
     assert await drain.idle(0)
-
-
-async def test_whoever_waits_is_told_that_it_begins() -> None:
-    drain = Drain()
-    waiting = asyncio.create_task(drain.started())
-    await asyncio.sleep(0)
-    assert not drain.is_draining
-
-    drain.start()
-    await asyncio.wait_for(waiting, 1)
-
-    assert drain.is_draining

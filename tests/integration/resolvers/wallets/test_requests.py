@@ -309,7 +309,7 @@ async def test_lists_by_direction_and_state(database: Database, ask: Ask) -> Non
 async def test_what_concerns_a_merchant_is_in_its_feed_and_nothing_else(database: Database, ask: Ask) -> None:
     ann, bob, eve = await people(database, "ann", "bob", "eve")
     shop = merchants.merchant_document(owner_id=ann, name="Shop", description="", created_at=ask(ann).now())
-    await merchants.insert_merchants(database, [shop])
+    await merchants.open_merchant(database, shop)
     mer = shop["_id"]
     await fill(ask, bob, "20")
     accepted, declined = await asked(ask, ann, bob), await asked(ask, ann, bob)
