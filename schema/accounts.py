@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
-from strawberry import UNSET, Info
+from strawberry import UNSET
 
 from datastores.accounts import UserDocument
 from datastores.mongo import Document
 from datastores.paging import PageDocument
 from resolvers import accounts as use_cases
 
-from .arguments import or_none, present
+from .arguments import AFTER, FIRST, Info, or_none, present
 from .composition import Domain, batched, load_node, loads, plain, root
 from .entities import Node, User, Viewer
 from .errors import ForbiddenError, NotFoundError, ValidationError
@@ -44,14 +44,14 @@ class UserFields:
     followers: Connection[User] = batched(
         use_cases.followers,
         description="Those who follow them, the latest first.",
-        first="At most this many, 0–100; 20 if absent.",
-        after="The cursor of this list to go on after.",
+        first=FIRST,
+        after=AFTER,
     )
     following: Connection[User] = batched(
         use_cases.following,
         description="Those whom they follow, the latest first.",
-        first="At most this many, 0–100; 20 if absent.",
-        after="The cursor of this list to go on after.",
+        first=FIRST,
+        after=AFTER,
     )
 
 
@@ -132,9 +132,7 @@ class Query:
         search: Annotated[
             str, strawberry.argument(description="At most 200 characters; the first 8 words count. Blank finds nobody.")
         ],
-        first: Annotated[
-            int | None, strawberry.argument(description="At most this many, 0–100; 20 if absent.")
-        ] = UNSET,
+        first: Annotated[int | None, strawberry.argument(description=FIRST)] = UNSET,
         after: Annotated[
             Cursor | None, strawberry.argument(description="The cursor of the same search to go on after.")
         ] = UNSET,

@@ -1,12 +1,17 @@
-"""Arguments and input fields that a client may leave out."""
+"""Arguments: what a root method gets beside those of its own, those of every list, and those that may be left out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import strawberry
 
+from resolvers.context import Context
+
+Info = strawberry.Info[Context, None]
+FIRST: Final = "At most this many, 0–100; 20 if absent."
+AFTER: Final = "The cursor of this list to go on after."
 T = TypeVar("T")
 
 

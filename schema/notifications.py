@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
 
@@ -12,14 +12,12 @@ from datastores.mongo import Document
 from datastores.notifications import NotificationDocument
 from resolvers import notifications as use_cases
 
-from .arguments import or_none
+from .arguments import AFTER, FIRST, Info, or_none
 from .composition import Domain, batched, loads, plain, root
 from .entities import Node, Notification, User, Viewer
 from .errors import ForbiddenError, NotFoundError
 from .scalars import Cursor
 from .values import Connection
-
-Info = strawberry.Info[Any, Any]
 
 notifications = Domain("notifications")
 notifications.owns(Notification, use_cases.by_id, document=NotificationDocument)
@@ -43,8 +41,8 @@ class ViewerNotifications:
     notifications: Connection[Notification] | None = batched(
         use_cases.notifications,
         description="What others did that concerns the viewer, newest first.",
-        first="At most this many, 0–100; 20 if absent.",
-        after="The cursor of this list to go on after.",
+        first=FIRST,
+        after=AFTER,
     )
 
 

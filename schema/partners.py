@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
 import strawberry
 from strawberry import UNSET
@@ -15,13 +15,12 @@ from datastores.paging import PageDocument
 from datastores.partners import EVENT_TYPES
 from resolvers import partners as use_cases
 
-from .arguments import or_none
+from .arguments import FIRST, Info, or_none
 from .composition import Domain, loads, plain, root
 from .entities import Order, PaymentEvent, Transfer, Wallet
 from .scalars import BigInt, Cursor
 from .values import Connection, Money
 
-Info = strawberry.Info[Any, Any]
 TYPES: Final = f"Only events of these types, one or more of {', '.join(f'`{each}`' for each in EVENT_TYPES)}."
 
 partners = Domain("partners")
@@ -64,9 +63,7 @@ class Query:
         info: Info,
         after: Annotated[Cursor | None, strawberry.argument(description="Go on after this cursor.")] = UNSET,
         types: Annotated[list[str] | None, strawberry.argument(description=TYPES)] = UNSET,
-        first: Annotated[
-            int | None, strawberry.argument(description="At most this many, 0–100; 20 if absent.")
-        ] = UNSET,
+        first: Annotated[int | None, strawberry.argument(description=FIRST)] = UNSET,
     ) -> PageDocument:
         return await use_cases.payment_events(
             info.context, after=or_none(after), types=or_none(types), first=or_none(first)

@@ -6,22 +6,19 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
-from strawberry import UNSET, Info
+from strawberry import UNSET
 
 from datastores.mongo import Document
 from datastores.paging import PageDocument
 from datastores.posts import PostDocument
 from resolvers import posts as use_cases
 
-from .arguments import or_none
+from .arguments import AFTER, FIRST, Info, or_none
 from .composition import Domain, batched, computed, loads, loads_many, plain, root
 from .entities import Listing, Post, User, Viewer
 from .errors import ForbiddenError, NotFoundError, ValidationError
 from .scalars import Cursor
 from .values import Media, MediaInput, PageInfo, media_documents, nodes_of
-
-FIRST = "At most this many, 0–100; 20 if absent."
-AFTER = "The cursor of this list to go on after."
 
 posts = Domain("posts")
 posts.owns(Post, use_cases.by_id, document=PostDocument)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
 import strawberry
 
 from datastores.conversations import ConversationDocument, ConversationKind, MessageDocument, WrittenMessage
 from datastores.mongo import Document
 from resolvers import conversations as use_cases
-from schema.arguments import or_none
+from schema.arguments import FIRST, Info, or_none
 from schema.composition import Domain, batched, loads, plain, root
 from schema.entities import Conversation, Message, Order, PaymentRequest, Transfer, User, Viewer
 from schema.scalars import BigInt, Cursor
@@ -39,8 +39,6 @@ from .types import (
     StartConversationResult,
     TypingEvent,
 )
-
-Info = strawberry.Info[Any, Any]
 
 conversations = Domain("conversations")
 conversations.owns(Conversation, use_cases.by_id, document=ConversationDocument)
@@ -100,7 +98,7 @@ class ViewerConversations:
     conversations: Connection[Conversation] | None = batched(
         use_cases.conversations,
         description="The viewer's conversations: those with the newest message, or newly joined, first.",
-        first="At most this many, 0 to 100; 20 if absent.",
+        first=FIRST,
         after="A cursor: those after it.",
     )
     unread_message_count: int | None = batched(

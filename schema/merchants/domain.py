@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import strawberry
-
 import resolvers.merchants as use_cases
 from datastores.merchants import ListingDocument, MerchantDocument, OrderDocument
 from schema.composition import Domain
 from schema.entities import Listing, Merchant, Order
 from schema.values import MoneyInput
-
-Info = strawberry.Info[Any, Any]
-FIRST: Final = "At most this many, 0–100; 20 if absent."
-AFTER: Final = "The cursor of this list to go on after."
 
 merchants = Domain("merchants")
 merchants.owns(Merchant, use_cases.merchants_by_id, document=MerchantDocument)

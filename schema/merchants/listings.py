@@ -12,14 +12,14 @@ import resolvers.merchants as use_cases
 from datastores.merchants import ListingKind, ListingSort, ListingState, OrderState
 from datastores.mongo import Document
 from datastores.paging import PageDocument
-from schema.arguments import or_none, present
+from schema.arguments import AFTER, FIRST, Info, or_none, present
 from schema.composition import batched, loads, plain, root
 from schema.entities import Listing, Merchant, Order, User
 from schema.errors import ConflictError, ForbiddenError, NotFoundError, ValidationError
 from schema.scalars import Cursor
 from schema.values import Connection, Media, MediaInput, Money, MoneyInput, media_documents
 
-from .domain import AFTER, FIRST, Info, amount_of, merchants
+from .domain import amount_of, merchants
 
 strawberry.enum(ListingKind, description="What is offered: a thing to send, a file, or work.")
 strawberry.enum(

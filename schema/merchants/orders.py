@@ -13,7 +13,7 @@ from strawberry import UNSET
 import resolvers.merchants as use_cases
 from datastores.merchants import OrderState
 from datastores.mongo import Document
-from schema.arguments import or_none
+from schema.arguments import AFTER, FIRST, Info, or_none
 from schema.composition import batched, loads, plain, root
 from schema.entities import Conversation, Listing, Merchant, Order, Transfer, User, Viewer, Wallet
 from schema.errors import (
@@ -31,7 +31,7 @@ from schema.errors import (
 from schema.scalars import Cursor
 from schema.values import Connection, Money, MoneyInput
 
-from .domain import AFTER, FIRST, Info, amount_of, merchants
+from .domain import amount_of, merchants
 
 _KEY = "Yours to choose: the same key with the same input is the same act, however often it is sent; 1–255 characters."
 

@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import cast
 
 import strawberry
-from strawberry import Info
 
 from datastores.ledger import EntryState, LegDocument, TransferDocument, TransferState, WalletDocument, WalletStatus
 from datastores.mongo import Document
 from datastores.wallets import PaymentRequestDocument, PaymentRequestState
 from resolvers import wallets as use_cases
-from schema.arguments import or_none
+from schema.arguments import FIRST, Info, or_none
 from schema.composition import Domain, batched, loads, plain, root
 from schema.entities import Conversation, LedgerEntry, Order, PaymentRequest, Transfer, User, Viewer, Wallet
 from schema.scalars import BigInt, CurrencyCode, Cursor
@@ -60,7 +59,7 @@ class WalletFields:
         use_cases.entries,
         description="What happened to this wallet, newest first.",
         states="Only entries in these states",
-        first="At most this many, 0–100; 20 if absent",
+        first=FIRST,
         after="Go on after this cursor",
         last="At most this many from the oldest end, 0–100",
         before="Go back before this cursor",
@@ -130,7 +129,7 @@ class ViewerWallets:
         description="Requests that the viewer makes or gets, newest first.",
         direction="Only those that the viewer gets, or makes",
         state="Only those in this state",
-        first="At most this many, 0–100; 20 if absent",
+        first=FIRST,
         after="Go on after this cursor",
     )
 
