@@ -9,9 +9,11 @@ from typing import Any, Final, TypedDict, cast
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from . import logs
 from .commit import CommitLoop, Read, Work, by_id
 from .errors import NotFoundError
 from .ids import derived_id, is_id
+from .logs import last_number, next_number, row_id
 from .mongo import Database, Document
 from .paging import PageDocument, Window, keyset, page
 
@@ -82,14 +84,9 @@ class _Append:
         notice = self.notice
         if (existing := work.get(NOTIFICATIONS, notice.id)) is not None:
             return cast(NotificationDocument, existing)
-        head = work.get(HEADS, notice.user_id)
-        n = 1 if head is None else head["n"] + 1
-        if head is None:
-            work.insert(HEADS, {"_id": notice.user_id, "n": n})
-        else:
-            work.update(HEADS, notice.user_id, n=n)
+        n = next_number(work, HEADS, notice.user_id)
         row: NotificationRow = {
-            "_id": _row_id(notice.user_id, n),
+            "_id": row_id(notice.user_id, n),
             "user_id": notice.user_id,
             "n": n,
             "notification_id": notice.id,
@@ -142,15 +139,9 @@ async def mark_read(database: Database, user_id: str, up_to: str, now: datetime)
 
 async def head(database: Database, user_id: str) -> int:
     """The number of the newest row of a person's log; 0 where there is none."""
-    document = await database.find_one(HEADS, {"_id": user_id})
-    return 0 if document is None else cast(int, document["n"])
+    return await last_number(database, HEADS, user_id)
 
 
 async def rows_after(database: Database, user_id: str, after: int, limit: int) -> list[Document]:
     """At most `limit` rows of a person's log with numbers past `after`, in order."""
-    past = {"_id": {"$gt": _row_id(user_id, after), "$lt": _row_id(user_id, 10**15 - 1)}}
-    return await database.find(EVENTS, past, sort=[("_id", ASCENDING)], limit=limit)
-
-
-def _row_id(user_id: str, n: int) -> str:
-    return f"{user_id}/{n:015d}"
+    return await logs.rows_after(database, EVENTS, user_id, after, limit)

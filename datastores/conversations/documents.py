@@ -22,7 +22,6 @@ INBOX_HEADS: Final = "inbox_heads"
 
 MAX_MEMBERS: Final = 250
 MAX_EMOJI: Final = 50
-MAX_NUMBER: Final = 10**15 - 1
 
 # A membership, a reaction and a row of a log are found by ids made of what they belong to, so that most collections
 # need no index but that of `_id`. `$gt: ""` means "is a string": the planner proves it of an id that is looked for.
@@ -173,11 +172,6 @@ def membership_id(conversation_id: str, user_id: str) -> str:
 def reaction_id(message_id: str, user_id: str, emoji: str) -> str:
     """The id of a person's reaction to a message."""
     return f"{message_id}/{user_id}/{emoji}"
-
-
-def row_id(topic: str, n: int) -> str:
-    """The id of the `n`-th row of a log: unique, and in the order of the numbers."""
-    return f"{topic}/{n:015d}"
 
 
 def direct_id(one: str, other: str) -> str:

@@ -7,6 +7,7 @@ from typing import cast
 
 from datastores.commit import Read, Work, by_id
 from datastores.errors import NotFoundError
+from datastores.logs import next_number, row_id
 from datastores.mongo import Document
 
 from .documents import (
@@ -21,7 +22,6 @@ from .documents import (
     InboxRow,
     MessageDocument,
     membership_id,
-    row_id,
 )
 
 
@@ -75,12 +75,7 @@ def deliver(work: Work, message: MessageDocument, member_ids: Sequence[str]) -> 
     """Put a new message into every member's inbox, and their memberships up in their lists."""
     conversation_id, seq = message["conversation_id"], message["seq"]
     for member in member_ids:
-        head = work.get(INBOX_HEADS, member)
-        n = 1 if head is None else cast(int, head["n"]) + 1
-        if head is None:
-            work.insert(INBOX_HEADS, {"_id": member, "n": n})
-        else:
-            work.update(INBOX_HEADS, member, n=n)
+        n = next_number(work, INBOX_HEADS, member)
         row: InboxRow = {
             "_id": row_id(member, n),
             "user_id": member,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
-from pymongo import ASCENDING, DESCENDING
+from pymongo import DESCENDING
 
+from datastores.logs import last_number, rows_after
 from datastores.mongo import Database, Document
 from datastores.paging import PageDocument, Window, keyset, page
 
@@ -15,7 +16,6 @@ from .documents import (
     EVENTS,
     INBOX,
     INBOX_HEADS,
-    MAX_NUMBER,
     MEMBERSHIPS,
     MESSAGES,
     REACTIONS,
@@ -24,7 +24,6 @@ from .documents import (
     MessageDocument,
     membership_id,
     reaction_id,
-    row_id,
 )
 
 
@@ -150,23 +149,17 @@ async def event_head(database: Database, conversation_id: str) -> int:
 
 async def events_after(database: Database, conversation_id: str, after: int, limit: int) -> list[Document]:
     """At most `limit` events of a conversation with numbers past `after`, in order."""
-    return await _rows(database, EVENTS, conversation_id, after, limit)
+    return await rows_after(database, EVENTS, conversation_id, after, limit)
 
 
 async def inbox_head(database: Database, user_id: str) -> int:
     """The number of the last row of a person's inbox; 0 where there is none."""
-    document = await database.find_one(INBOX_HEADS, {"_id": user_id})
-    return 0 if document is None else cast(int, document["n"])
+    return await last_number(database, INBOX_HEADS, user_id)
 
 
 async def inbox_after(database: Database, user_id: str, after: int, limit: int) -> list[Document]:
     """At most `limit` rows of a person's inbox with numbers past `after`, in order."""
-    return await _rows(database, INBOX, user_id, after, limit)
-
-
-async def _rows(database: Database, collection: str, topic: str, after: int, limit: int) -> list[Document]:
-    past = {"_id": {"$gt": row_id(topic, after), "$lte": row_id(topic, MAX_NUMBER)}}
-    return await database.find(collection, past, sort=[("_id", ASCENDING)], limit=limit)
+    return await rows_after(database, INBOX, user_id, after, limit)
 
 
 async def _messages(database: Database, ranges: Sequence[Document], limit: int) -> dict[str, list[Document]]:

@@ -13,6 +13,7 @@ from datastores.commit import Read, Work, by_id
 from datastores.ids import is_id
 from datastores.ledger import Command, Entry, Money, append_notice, reads
 from datastores.lists import windows
+from datastores.logs import last_number, next_number, row_id, rows_after
 from datastores.mongo import Database, Document
 from datastores.paging import PageDocument, Window, keyset, page
 
@@ -22,7 +23,6 @@ HEADS: Final = "order_heads"
 FOLLOW_UPS: Final = "order_follow_ups"
 FOLLOW_UP_DUE_S: Final = 5.0
 MAX_CHORE: Final = 100
-_MAX_NUMBER: Final = 10**15 - 1
 _NEWEST: Final = [("created_at", DESCENDING), ("_id", DESCENDING)]
 
 INDEXES: Final[dict[str, Sequence[IndexModel]]] = {
@@ -163,14 +163,9 @@ def record(
 
 
 def _append_row(work: Work, user_id: str, kind: OrderEventKind, order_id: str, entry: Entry) -> int:
-    head = work.get(HEADS, user_id)
-    n = 1 if head is None else cast(int, head["n"]) + 1
-    if head is None:
-        work.insert(HEADS, {"_id": user_id, "n": n})
-    else:
-        work.update(HEADS, user_id, n=n)
+    n = next_number(work, HEADS, user_id)
     row: OrderRow = {
-        "_id": _row_id(user_id, n),
+        "_id": row_id(user_id, n),
         "user_id": user_id,
         "n": n,
         "kind": kind.value,
@@ -241,15 +236,9 @@ async def finish_follow_up(database: Database, id: str) -> None:
 
 async def event_head(database: Database, user_id: str) -> int:
     """The number of the newest row of a person's log; 0 where there is none."""
-    document = await database.find_one(HEADS, {"_id": user_id})
-    return 0 if document is None else cast(int, document["n"])
+    return await last_number(database, HEADS, user_id)
 
 
 async def events_after(database: Database, user_id: str, after: int, limit: int) -> list[Document]:
     """At most `limit` rows of a person's log with numbers past `after`, in order."""
-    past = {"_id": {"$gt": _row_id(user_id, after), "$lt": _row_id(user_id, _MAX_NUMBER)}}
-    return await database.find(EVENTS, past, sort=[("_id", ASCENDING)], limit=limit)
-
-
-def _row_id(user_id: str, n: int) -> str:
-    return f"{user_id}/{n:015d}"
+    return await rows_after(database, EVENTS, user_id, after, limit)
