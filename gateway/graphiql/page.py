@@ -29,6 +29,11 @@ MEDIA_TYPES = {
 }
 HASHED_NAME = re.compile(r"-[0-9A-Z]{8}\.[a-z]+$")
 HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# A name that anybody may have registered can be made to lead here; an address and `localhost` cannot.
+OWN_HOST = re.compile(
+    r"(?:(?:[a-z0-9-]{1,63}\.)*localhost|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?",
+    re.IGNORECASE,
+)
 FOR_EVER = "public, max-age=31536000, immutable"
 COMMON_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -129,10 +134,15 @@ def page(boot: GraphiQLBoot, host: str = "") -> Response:
 
 
 def page_app(boot: Callable[[], Awaitable[GraphiQLBoot]]) -> ASGIApp:
-    """Return the ASGI application that answers a browser with the page; `boot` is asked anew for each."""
+    """Return the ASGI application that answers a browser with the page; `boot` is asked anew for each.
+
+    Tokens are told only to a page that was asked for by an address or as `localhost`: a site whose name was made to
+    lead to this machine would otherwise read them.
+    """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        response = page(await boot(), Headers(scope=scope).get("host", ""))
+        host = Headers(scope=scope).get("host", "")
+        response = page(await boot() if OWN_HOST.fullmatch(host) else GraphiQLBoot(), host)
         await response(scope, receive, send)
 
     return answer

@@ -130,11 +130,37 @@ async def test_application_tells_the_page_anew_each_time() -> None:
         return GraphiQLBoot(people=(GraphiQLPerson("alice", "Alice", next(tokens)),))
 
     transport = httpx.ASGITransport(app=page_app(boot))
-    async with httpx.AsyncClient(transport=transport, base_url="http://agora.test:8000") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
         answers = [await client.get("/graphql"), await client.get("/graphql")]
 
     assert ["first" in answers[0].text, "second" in answers[1].text] == [True, True]
-    assert "ws://agora.test:8000 " in answers[0].headers["content-security-policy"]
+    assert "ws://localhost:8000 " in answers[0].headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("host", "is_told"),
+    [
+        ("localhost", True),
+        ("127.0.0.1:8000", True),
+        ("[::1]:8000", True),
+        ("192.168.0.7:8000", True),
+        ("agora.localhost:8000", True),
+        ("evil.example:8000", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("evil.example#localhost", False),
+        ("", False),
+    ],
+)
+async def test_tokens_are_told_under_a_name_that_nobody_else_can_have(host: str, is_told: bool) -> None:
+    async def boot() -> GraphiQLBoot:
+        return GraphiQLBoot(people=(ALICE,))
+
+    transport = httpx.ASGITransport(app=page_app(boot))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+        answer = await client.get("/graphql", headers={"Host": host})
+
+    assert (ALICE.token in answer.text) is is_told
 
 
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "]]>&\u2028\u2029\"'\\"])
