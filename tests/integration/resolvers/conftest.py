@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -11,8 +11,7 @@ from datastores.commit import CommitLoops
 from datastores.mongo import Database
 from gateway.live.hub import Hub
 from resolvers.context import ANONYMOUS, Context, Viewer
-
-Ask = Callable[[str | None], Context]
+from tests.integration.resolvers.people import Ask
 
 
 @pytest.fixture

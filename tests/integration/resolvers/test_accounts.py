@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -15,22 +14,12 @@ from datastores.mongo import Database, Document
 from datastores.paging import PageDocument
 from resolvers import accounts
 from resolvers.connections import HasId
-from resolvers.context import Context, Viewer
+from resolvers.context import Viewer
+from tests.integration.resolvers.people import Ask, people
 
-Ask = Callable[[str | None], Context]
 START = datetime(2026, 1, 1)
 UNKNOWN = "usr_01JD0000000000000000000000"
 PARTNER = Viewer("partner", partner_id="ptn_01JD0000000000000000000000")
-
-
-async def people(database: Database, *handles: str) -> list[str]:
-    """The ids of new people with these handles, each a second older than the next."""
-    documents = [
-        store.user_document(handle=handle, display_name=handle.title(), created_at=START + timedelta(seconds=n))
-        for n, handle in enumerate(handles)
-    ]
-    await store.insert_users(database, documents)
-    return [document["_id"] for document in documents]
 
 
 async def counters(database: Database, user_id: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -21,8 +21,8 @@ from resolvers import notifications
 from resolvers.context import Context
 from tests.integration.plans import plans_of
 from tests.integration.resolvers.listening import heard, listening
+from tests.integration.resolvers.people import Ask
 
-Ask = Callable[[str | None], Context]
 ANN, BOB, CEM = (f"usr_01JD000000000000000000000{n}" for n in range(3))
 
 

@@ -23,7 +23,8 @@ from resolvers.context import PAYMENTS_READ, Context, Viewer
 from tests.integration.plans import plans_of
 from tests.integration.resolvers.listening import heard, listening
 from tests.integration.resolvers.merchants.shops import check_ledger, line, offer, paid_order, place
-from tests.integration.resolvers.wallets.purses import Ask, fill, pay, people
+from tests.integration.resolvers.people import Ask, people
+from tests.integration.resolvers.wallets.purses import fill, pay
 
 NO_PARTNER = "ptn_01JD0000000000000000000000"
 NO_EVENT = "pev_01JD0000000000000000000000"

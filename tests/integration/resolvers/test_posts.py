@@ -19,8 +19,8 @@ from resolvers import posts
 from resolvers.accounts import follow
 from resolvers.connections import HasId
 from resolvers.context import Context
+from tests.integration.resolvers.people import Ask
 
-Ask = Callable[[str | None], Context]
 START = datetime(2026, 1, 1)
 UNKNOWN = "post_01JD0000000000000000000000"
 NO_IDS = [UNKNOWN, "", "x", "\ud800", "usr_01JD0000000000000000000000", "post_" + "0" * 500]

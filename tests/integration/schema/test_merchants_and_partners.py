@@ -14,7 +14,8 @@ from datastores.mongo import Database, Document, Driver
 from gateway.live.hub import Hub
 from resolvers.context import ANONYMOUS, PAYMENTS_READ, Context, Viewer
 from schema.graph import whole_graph
-from tests.integration.resolvers.wallets.purses import fill, people
+from tests.integration.resolvers.people import people
+from tests.integration.resolvers.wallets.purses import fill
 
 GRAPH = whole_graph()
 

@@ -11,7 +11,8 @@ from datastores.errors import ValidationError
 from datastores.mongo import Database
 from datastores.paging import PageDocument
 from resolvers import conversations
-from tests.integration.resolvers.conversations.people import NO_CONVERSATION, Ask, current, people, say, talk
+from tests.integration.resolvers.conversations.talks import NO_CONVERSATION, current, say, talk
+from tests.integration.resolvers.people import Ask, people
 
 
 def texts(page: PageDocument | Exception) -> list[str]:

@@ -11,15 +11,8 @@ from datastores.errors import ForbiddenError, NotFoundError, UnauthenticatedErro
 from datastores.ids import new_id
 from datastores.mongo import Database
 from resolvers import conversations
-from tests.integration.resolvers.conversations.people import (
-    NO_CONVERSATION,
-    NO_USER,
-    Ask,
-    current,
-    people,
-    say,
-    talk,
-)
+from tests.integration.resolvers.conversations.talks import NO_CONVERSATION, current, say, talk
+from tests.integration.resolvers.people import NO_USER, Ask, people
 
 
 async def roles(ask: Ask, user_id: str, conversation_id: str) -> dict[str, str]:

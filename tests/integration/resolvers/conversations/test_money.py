@@ -7,7 +7,8 @@ import pytest
 from datastores.errors import InsufficientFundsError, NotFoundError
 from datastores.mongo import Database
 from resolvers import conversations, wallets
-from tests.integration.resolvers.conversations.people import Ask, current, people, talk
+from tests.integration.resolvers.conversations.talks import current, talk
+from tests.integration.resolvers.people import Ask, people
 from tests.integration.resolvers.wallets.purses import amount, fill, key, pay
 
 

@@ -12,14 +12,8 @@ from datastores.errors import ForbiddenError, NotFoundError, UnauthenticatedErro
 from datastores.ids import new_id
 from datastores.mongo import Database
 from resolvers import conversations
-from tests.integration.resolvers.conversations.people import (
-    NO_CONVERSATION,
-    NO_MESSAGE,
-    Ask,
-    people,
-    say,
-    talk,
-)
+from tests.integration.resolvers.conversations.talks import NO_CONVERSATION, NO_MESSAGE, say, talk
+from tests.integration.resolvers.people import Ask, people
 
 PICTURE = {"url": "https://pictures.example/1.jpg", "kind": "IMAGE"}
 

@@ -12,8 +12,9 @@ from datastores.errors import NotFoundError, StreamGapError, UnauthenticatedErro
 from datastores.mongo import Database, Document
 from gateway.live.hub import Hub
 from resolvers import conversations
-from tests.integration.resolvers.conversations.people import NO_CONVERSATION, Ask, people, say, talk
+from tests.integration.resolvers.conversations.talks import NO_CONVERSATION, say, talk
 from tests.integration.resolvers.listening import heard, listening
+from tests.integration.resolvers.people import Ask, people
 
 
 def texts(events: list[Document]) -> list[str]:

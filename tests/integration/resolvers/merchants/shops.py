@@ -13,7 +13,8 @@ from datastores.mongo import Database, Document
 from resolvers import merchants
 from resolvers.context import Context
 from resolvers.merchants import LineInput, OrderPlaced
-from tests.integration.resolvers.wallets.purses import Ask, amount, key
+from tests.integration.resolvers.people import Ask
+from tests.integration.resolvers.wallets.purses import amount, key
 
 NO_ORDER = "ord_01JD0000000000000000000000"
 NO_LISTING = "lst_01JD0000000000000000000000"

@@ -24,7 +24,8 @@ from resolvers import merchants
 from resolvers.context import ANONYMOUS, Context
 from tests.integration.plans import plans_of
 from tests.integration.resolvers.merchants.shops import NO_LISTING, listing_of, offer
-from tests.integration.resolvers.wallets.purses import Ask, amount, people
+from tests.integration.resolvers.people import Ask, people
+from tests.integration.resolvers.wallets.purses import amount
 
 START = datetime(2026, 1, 1)
 SORTS = (None, *ListingSort)

@@ -13,7 +13,8 @@ from gateway.live.hub import Hub
 from resolvers import merchants
 from tests.integration.resolvers.listening import heard, listening
 from tests.integration.resolvers.merchants.shops import NO_ORDER, line, offer, paid_order, place
-from tests.integration.resolvers.wallets.purses import Ask, fill, key, people
+from tests.integration.resolvers.people import Ask, people
+from tests.integration.resolvers.wallets.purses import fill, key
 
 
 def updates(ask: Ask, user_id: str | None, **given: Any) -> Any:

@@ -44,7 +44,8 @@ from tests.integration.resolvers.merchants.shops import (
     paid_order,
     place,
 )
-from tests.integration.resolvers.wallets.purses import Ask, amount, balance, fill, freeze, key, people
+from tests.integration.resolvers.people import Ask, people
+from tests.integration.resolvers.wallets.purses import amount, balance, fill, freeze, key
 
 HALF_AN_HOUR = timedelta(minutes=30, seconds=1)
 TWO_WEEKS = timedelta(days=14, seconds=1)

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from datastores import accounts, ledger
+from datastores import ledger
 from datastores.ledger import WalletStatus
 from datastores.mongo import Database, Document
 from resolvers import wallets
-from resolvers.context import Context
 from resolvers.wallets import AmountInput, MoneyMoved, Target
+from tests.integration.resolvers.people import Ask
 
-Ask = Callable[[str | None], Context]
-START = datetime(2026, 1, 1)
-NO_USER = "usr_01JD0000000000000000000000"
 NO_WALLET = "wal_01JD0000000000000000000000"
 NO_TRANSFER = "trf_01JD0000000000000000000000"
 NO_REQUEST = "preq_01JD0000000000000000000000"
-
-
-async def people(database: Database, *handles: str) -> list[str]:
-    """The ids of new people with these handles."""
-    documents = [
-        accounts.user_document(handle=handle, display_name=handle.title(), created_at=START + timedelta(seconds=n))
-        for n, handle in enumerate(handles)
-    ]
-    await accounts.insert_users(database, documents)
-    return [document["_id"] for document in documents]
 
 
 def amount(text: str, currency: str = "EUR") -> AmountInput:

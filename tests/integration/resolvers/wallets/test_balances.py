@@ -11,7 +11,8 @@ from datastores.mongo import Database, Document
 from gateway.live.hub import Hub
 from resolvers import wallets
 from tests.integration.resolvers.listening import heard, listening
-from tests.integration.resolvers.wallets.purses import NO_WALLET, Ask, fill, freeze, pay, people
+from tests.integration.resolvers.people import Ask, people
+from tests.integration.resolvers.wallets.purses import NO_WALLET, fill, freeze, pay
 
 
 def posted(events: list[Document]) -> list[int]:

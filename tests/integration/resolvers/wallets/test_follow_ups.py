@@ -11,7 +11,8 @@ import pytest
 from datastores.errors import OutcomeUnknownError, UnavailableError
 from datastores.mongo import Database
 from resolvers import conversations, wallets
-from tests.integration.resolvers.wallets.purses import Ask, amount, balance, fill, later, pay, people
+from tests.integration.resolvers.people import Ask, people
+from tests.integration.resolvers.wallets.purses import amount, balance, fill, later, pay
 
 
 def failing(ask: Ask, error: BaseException) -> Ask:

@@ -15,7 +15,8 @@ from gateway.live.hub import Hub
 from resolvers import wallets
 from resolvers.context import Context, Viewer
 from tests.integration.plans import Plan, plans_of
-from tests.integration.resolvers.wallets.purses import Ask, amount, fill, pay, people
+from tests.integration.resolvers.people import Ask, people
+from tests.integration.resolvers.wallets.purses import amount, fill, pay
 
 PAYMENTS = 30
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ from datastores.errors import (
 from datastores.ledger import verify
 from datastores.mongo import Database
 from resolvers import wallets
+from resolvers.context import Context
 from resolvers.wallets import MoneyMoved
+from tests.integration.resolvers.people import Ask, people
 from tests.integration.resolvers.wallets.purses import (
     NO_WALLET,
-    Ask,
     amount,
     balance,
     deltas,
@@ -29,7 +31,6 @@ from tests.integration.resolvers.wallets.purses import (
     freeze,
     key,
     later,
-    people,
     transfer,
 )
 
@@ -47,6 +48,18 @@ async def withdraw(ask: Ask, user_id: str, wallet_id: str, destination: str, **m
 async def new_wallet(database: Database, ask: Ask) -> tuple[str, str]:
     (ann,) = await people(database, "ann")
     return ann, (await wallets.open_wallet(ask(ann), currency="EUR"))["_id"]
+
+
+async def test_without_a_rail_no_money_comes_or_goes(database: Database, ask: Ask) -> None:
+    ann, wallet = await new_wallet(database, ask)
+
+    def without(user_id: str | None) -> Context:
+        return replace(ask(user_id), rails=frozenset())
+
+    for act in (top_up, withdraw):
+        with pytest.raises(ValidationError, match="no rail is connected"):
+            await act(without, ann, wallet, "sandbox:ok")
+    assert await balance(database, wallet) == 0
 
 
 class TestSettledAtOnce:

@@ -22,18 +22,8 @@ from datastores.errors import (
 from datastores.mongo import Database, Document
 from datastores.wallets import PaymentRequestDirection, PaymentRequestState
 from resolvers import conversations, notifications, wallets
-from tests.integration.resolvers.wallets.purses import (
-    NO_REQUEST,
-    NO_USER,
-    Ask,
-    amount,
-    balance,
-    fill,
-    journal,
-    key,
-    later,
-    people,
-)
+from tests.integration.resolvers.people import NO_USER, Ask, people
+from tests.integration.resolvers.wallets.purses import NO_REQUEST, amount, balance, fill, journal, key, later
 
 
 async def asked(ask: Ask, requester: str, payer: str, text: str = "5", **more: Any) -> Document:

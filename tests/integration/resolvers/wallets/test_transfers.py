@@ -24,11 +24,10 @@ from datastores.ledger import verify
 from datastores.mongo import Database
 from resolvers import conversations, notifications, wallets
 from resolvers.wallets import Target
+from tests.integration.resolvers.people import NO_USER, Ask, people
 from tests.integration.resolvers.wallets.purses import (
     NO_TRANSFER,
-    NO_USER,
     NO_WALLET,
-    Ask,
     amount,
     balance,
     deltas,
@@ -37,7 +36,6 @@ from tests.integration.resolvers.wallets.purses import (
     journal,
     key,
     pay,
-    people,
     transfer,
 )
 

@@ -1,31 +1,13 @@
-"""People who talk, for the tests of conversations."""
+"""Conversations and what is said in them, for tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
-
-from datastores import accounts
 from datastores.conversations import ConversationDocument, WrittenMessage
-from datastores.mongo import Database
 from resolvers import conversations
-from resolvers.context import Context
+from tests.integration.resolvers.people import Ask
 
-Ask = Callable[[str | None], Context]
-START = datetime(2026, 1, 1)
-NO_USER = "usr_01JD0000000000000000000000"
 NO_CONVERSATION = "cnv_01JD0000000000000000000000"
 NO_MESSAGE = "msg_01JD0000000000000000000000"
-
-
-async def people(database: Database, *handles: str) -> list[str]:
-    """The ids of new people with these handles; their names are the handles with a capital."""
-    documents = [
-        accounts.user_document(handle=handle, display_name=handle.title(), created_at=START + timedelta(seconds=n))
-        for n, handle in enumerate(handles)
-    ]
-    await accounts.insert_users(database, documents)
-    return [document["_id"] for document in documents]
 
 
 async def talk(ask: Ask, *user_ids: str, title: str | None = None) -> ConversationDocument:
