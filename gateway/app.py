@@ -139,7 +139,7 @@ async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, sta
     stack.push_async_callback(commits.drain)
     hub = await stack.enter_async_context(Hub(database))
     metrics.registry.register(HubCollector(hub))
-    return _Data(database, commits, hub, Contexts(database, commits, hub))
+    return _Data(database, commits, hub, Contexts(database, commits, hub, rails=settings.rails))
 
 
 async def _stop(

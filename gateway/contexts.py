@@ -16,17 +16,22 @@ MAX_REMEMBERED_PEOPLE: Final = 50_000
 
 
 class Contexts:
-    """Makes contexts. Which user a subject is never changes, so it is remembered, for at most 50,000 people."""
+    """Makes contexts. Which user a subject is never changes, so it is remembered, for at most 50,000 people.
 
-    def __init__(self, database: Database, commits: CommitLoops, hub: Hub) -> None:
+    Money comes in and goes out through `rails` alone.
+    """
+
+    def __init__(self, database: Database, commits: CommitLoops, hub: Hub, *, rails: frozenset[str]) -> None:
         self._database = database
         self._commits = commits
         self._hub = hub
+        self._rails = rails
         self._users: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     async def open(self, identity: Identity, request_id: str) -> Context:
         """The context of one operation; the first of a person who is new makes their user."""
-        return Context(self._database, self._commits, self._hub, await self._viewer(identity), request_id=request_id)
+        viewer = await self._viewer(identity)
+        return Context(self._database, self._commits, self._hub, viewer, request_id=request_id, rails=self._rails)
 
     async def _viewer(self, identity: Identity) -> Viewer:
         if isinstance(identity, Person):

@@ -85,6 +85,8 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     persisted_only: bool = False
     automatic_persisted_queries: bool = True
+    # The sandbox makes money of nothing, so only whoever says so has it in production.
+    sandbox_rail: bool = True
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.CONSOLE
     # A slow database or a far client needs another deadline than a screen on a fast network.
@@ -98,6 +100,11 @@ class Settings:
     def is_production(self) -> bool:
         """Whether the stricter rules of production hold."""
         return self.environment is Environment.PRODUCTION
+
+    @property
+    def rails(self) -> frozenset[str]:
+        """The rails through which money comes in and goes out."""
+        return frozenset({"sandbox"}) if self.sandbox_rail else frozenset()
 
     @classmethod
     def of_process(cls, default_environment: Environment = Environment.DEVELOPMENT) -> Settings:
@@ -132,6 +139,7 @@ class Settings:
             allowed_origins=reader.value("AGORA_ALLOWED_ORIGINS", _origins, cls.allowed_origins),
             persisted_only=persisted_only,
             automatic_persisted_queries=reader.flag("AGORA_APQ", default=not persisted_only),
+            sandbox_rail=reader.flag("AGORA_SANDBOX_RAIL", default=environment is not Environment.PRODUCTION),
             log_level=reader.choice("AGORA_LOG_LEVEL", LogLevel, cls.log_level),
             log_format=reader.choice("AGORA_LOG_FORMAT", LogFormat, log_format),
             request_deadline_s=reader.value("AGORA_REQUEST_DEADLINE_S", _number(0.1, 60), cls.request_deadline_s),

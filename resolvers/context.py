@@ -97,7 +97,10 @@ class Hub(Protocol):
 
 @dataclass
 class Context:
-    """Passed to every use case. `fresh()` for each query, each root field of a mutation, each event."""
+    """Passed to every use case. `fresh()` for each query, each root field of a mutation, each event.
+
+    `rails` are those through which money may be asked to come in or go out.
+    """
 
     database: Database
     commits: CommitLoops
@@ -105,6 +108,7 @@ class Context:
     viewer: Viewer = ANONYMOUS
     now: Callable[[], datetime] = utc_now
     request_id: str = ""
+    rails: frozenset[str] = frozenset({"sandbox"})
     loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
 
     def fresh(self) -> Context:

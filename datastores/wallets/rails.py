@@ -6,7 +6,7 @@ makes asking twice the same as once, and whoever did not hear the answer can ask
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +19,7 @@ from datastores.ledger import Money
 from datastores.mongo import Database
 
 SANDBOX: Final = "sandbox_rail"
+RAILS: Final = frozenset({"sandbox"})
 SANDBOX_SETTLES_S: Final = 3.0
 INDEXES: Mapping[str, Sequence[IndexModel]] = {SANDBOX: []}
 
@@ -101,12 +102,15 @@ class SandboxRail:
 SANDBOX_ACCOUNTS: Final = ("ok", "refuse", "slow", "lost")
 
 
-def rail_account(text: str, *path: str) -> tuple[str, str]:
-    """The rail and the account there that a source or destination such as `sandbox:ok` names; else ValidationError."""
+def rail_account(text: str, *path: str, rails: Collection[str] = RAILS) -> tuple[str, str]:
+    """The rail and the account there that a source or destination such as `sandbox:ok` names.
+
+    Raises ValidationError unless it is one of these rails and knows the account.
+    """
     rail, _, account = text.partition(":")
-    if rail != "sandbox" or account not in SANDBOX_ACCOUNTS:
-        known = ", ".join(f"sandbox:{name}" for name in SANDBOX_ACCOUNTS)
-        raise ValidationError(f"Known are {known}", *path)
+    if rail not in rails or rail != "sandbox" or account not in SANDBOX_ACCOUNTS:
+        known = ", ".join(f"sandbox:{name}" for name in SANDBOX_ACCOUNTS if "sandbox" in rails)
+        raise ValidationError(f"Known are {known or 'none here: no rail is connected'}", *path)
     return rail, account
 
 

@@ -77,7 +77,7 @@ async def _through_rail(
     viewer_id = ctx.viewer.person()
     money = amount_of(amount)
     inward = direction is RailDirection.IN
-    rail, place = store.rail_account(account, "source" if inward else "destination")
+    rail, place = store.rail_account(account, "source" if inward else "destination", rails=ctx.rails)
     name = "topUpWallet" if inward else "withdrawFromWallet"
     request = command(viewer_id, key, name, wallet_id=wallet_id, amount=money, account=account)
 

@@ -52,6 +52,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "AGORA_OIDC_ALGORITHMS": "ES256, PS512,ES256",
             "AGORA_ALLOWED_ORIGINS": "https://app.example.org, http://localhost:5173",
             "AGORA_PERSISTED_ONLY": "yes",
+            "AGORA_SANDBOX_RAIL": "on",
             "AGORA_LOG_LEVEL": "WARNING",
             "AGORA_LOG_FORMAT": "console",
             "AGORA_REQUEST_DEADLINE_S": "2.5",
@@ -76,12 +77,18 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         allowed_origins=("https://app.example.org", "http://localhost:5173"),
         persisted_only=True,
         automatic_persisted_queries=False,
+        sandbox_rail=True,
         log_level=LogLevel.WARNING,
         log_format=LogFormat.CONSOLE,
         request_deadline_s=2.5,
         drain_s=0.0,
         max_sockets=20,
     )
+
+
+def test_production_makes_no_money_out_of_nothing() -> None:
+    assert Settings.from_environment(PRODUCTION).rails == frozenset()
+    assert Settings.from_environment({}).rails == {"sandbox"}
 
 
 def test_all_problems_are_reported_at_once() -> None:
