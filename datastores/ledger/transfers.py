@@ -182,6 +182,7 @@ def draft_of(
     effect: Effect = Effect.NOTHING,
     refused: bool = False,
 ) -> Draft:
+    """What the transfer is in the journal with these legs, and to whom beside its people it is an event."""
     # What a person tried in vain is nobody else's business, except for an order or a request that waits for its money.
     awaited = transfer.order_id is not None or transfer.payment_request_id is not None
     event_type: str | None = transfer.event_type
