@@ -12,6 +12,13 @@ from resolvers.context import Context
 Info = strawberry.Info[Context, None]
 FIRST: Final = "At most this many, 0–100; 20 if absent."
 AFTER: Final = "The cursor of this list to go on after."
+SINCE: Final = (
+    "A cursor: everything since comes first, each object as it is now, then what is live. From now on if absent."
+)
+KEY: Final = (
+    "Yours to choose, and yours alone: the same key with the same input is the same act with the same outcome, "
+    "refusals included, however often it is sent; with another input it is refused. 1–255 characters."
+)
 T = TypeVar("T")
 
 

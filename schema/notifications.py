@@ -12,7 +12,7 @@ from datastores.mongo import Document
 from datastores.notifications import NotificationDocument
 from resolvers import notifications as use_cases
 
-from .arguments import AFTER, FIRST, Info, or_none
+from .arguments import AFTER, FIRST, SINCE, Info, or_none
 from .composition import Domain, batched, loads, plain, root
 from .entities import Node, Notification, User, Viewer
 from .errors import ForbiddenError, NotFoundError
@@ -84,10 +84,12 @@ class Subscription:
     @root(
         NotificationEvent,
         subscription=True,
-        description="What others do from now on, or since `after`, that concerns the viewer.",
+        description="What others do that concerns the viewer.",
     )
     async def notification_added(
-        self, info: Info, after: Cursor | None = strawberry.UNSET
+        self,
+        info: Info,
+        after: Annotated[Cursor | None, strawberry.argument(description=SINCE)] = strawberry.UNSET,
     ) -> AsyncGenerator[Document, None]:
         async for event in use_cases.notification_added(info.context, after=or_none(after)):
             yield event

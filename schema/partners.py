@@ -15,7 +15,7 @@ from datastores.paging import PageDocument
 from datastores.partners import EVENT_TYPES
 from resolvers import partners as use_cases
 
-from .arguments import FIRST, Info, or_none
+from .arguments import FIRST, SINCE, Info, or_none
 from .composition import Domain, loads, plain, root
 from .entities import Order, PaymentEvent, Transfer, Wallet
 from .scalars import BigInt, Cursor
@@ -80,9 +80,7 @@ class Subscription:
     async def payment_events(
         self,
         info: Info,
-        after: Annotated[
-            Cursor | None, strawberry.argument(description="Go on after this cursor; from now on if absent.")
-        ] = UNSET,
+        after: Annotated[Cursor | None, strawberry.argument(description=SINCE)] = UNSET,
         types: Annotated[list[str] | None, strawberry.argument(description=TYPES)] = UNSET,
     ) -> AsyncGenerator[Document, None]:
         events = use_cases.follow_payment_events(info.context, after=or_none(after), types=or_none(types))

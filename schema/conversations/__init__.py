@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import cast
+from typing import Annotated, cast
 
 import strawberry
 
 from datastores.conversations import ConversationDocument, ConversationKind, MessageDocument, WrittenMessage
 from datastores.mongo import Document
 from resolvers import conversations as use_cases
-from schema.arguments import FIRST, Info, or_none
+from schema.arguments import FIRST, SINCE, Info, or_none
 from schema.composition import Domain, batched, loads, plain, root
 from schema.entities import Conversation, Message, Order, PaymentRequest, Transfer, User, Viewer
 from schema.scalars import BigInt, Cursor
@@ -43,6 +43,9 @@ from .types import (
 conversations = Domain("conversations")
 conversations.owns(Conversation, use_cases.by_id, document=ConversationDocument)
 conversations.owns(Message, use_cases.messages_by_id, document=MessageDocument)
+
+Where = Annotated[strawberry.ID, strawberry.argument(description="A conversation that the viewer is a member of.")]
+Since = Annotated[Cursor | None, strawberry.argument(description=SINCE)]
 
 
 @conversations.extends(Conversation)
@@ -211,15 +214,15 @@ class Subscription:
         MessageEvent,
         subscription=True,
         description=(
-            "New messages of a conversation. Its cursors are those of `conversationUpdated` and of `sendMessage`. "
+            "New messages of a conversation. Its cursors are those of `conversationUpdated` and of what is done in it. "
             "Ends where the viewer is no member any more."
         ),
     )
     async def message_added(
         self,
         info: Info,
-        conversation_id: strawberry.ID,
-        after: Cursor | None = strawberry.UNSET,
+        conversation_id: Where,
+        after: Since = strawberry.UNSET,
     ) -> AsyncGenerator[Document, None]:
         async for event in use_cases.message_added(info.context, conversation_id=conversation_id, after=or_none(after)):
             yield event
@@ -227,13 +230,16 @@ class Subscription:
     @root(
         ConversationEvent,
         subscription=True,
-        description="Everything that changes in a conversation. Ends where the viewer is no member any more.",
+        description=(
+            "Everything that changes in a conversation. Its cursors are those of `messageAdded` and of what is done in "
+            "it; a catch-up ends with everybody's read marker. Ends where the viewer is no member any more."
+        ),
     )
     async def conversation_updated(
         self,
         info: Info,
-        conversation_id: strawberry.ID,
-        after: Cursor | None = strawberry.UNSET,
+        conversation_id: Where,
+        after: Since = strawberry.UNSET,
     ) -> AsyncGenerator[Document, None]:
         async for event in use_cases.conversation_updated(
             info.context, conversation_id=conversation_id, after=or_none(after)
@@ -248,7 +254,7 @@ class Subscription:
             "conversations that the viewer has left since are left out."
         ),
     )
-    async def inbox(self, info: Info, after: Cursor | None = strawberry.UNSET) -> AsyncGenerator[Document, None]:
+    async def inbox(self, info: Info, after: Since = strawberry.UNSET) -> AsyncGenerator[Document, None]:
         async for event in use_cases.inbox(info.context, after=or_none(after)):
             yield event
 
@@ -257,7 +263,7 @@ class Subscription:
         subscription=True,
         description="Who of the others begins and ends typing. Ends where the viewer is no member any more.",
     )
-    async def typing(self, info: Info, conversation_id: strawberry.ID) -> AsyncGenerator[Document, None]:
+    async def typing(self, info: Info, conversation_id: Where) -> AsyncGenerator[Document, None]:
         async for event in use_cases.typing(info.context, conversation_id=conversation_id):
             yield event
 

@@ -13,7 +13,7 @@ from strawberry import UNSET
 import resolvers.merchants as use_cases
 from datastores.merchants import OrderState
 from datastores.mongo import Document
-from schema.arguments import AFTER, FIRST, Info, or_none
+from schema.arguments import AFTER, FIRST, KEY, SINCE, Info, or_none
 from schema.composition import batched, loads, plain, root
 from schema.entities import Conversation, Listing, Merchant, Order, Transfer, User, Viewer, Wallet
 from schema.errors import (
@@ -32,8 +32,6 @@ from schema.scalars import Cursor
 from schema.values import Connection, Money, MoneyInput
 
 from .domain import amount_of, merchants
-
-_KEY = "Yours to choose: the same key with the same input is the same act, however often it is sent; 1–255 characters."
 
 
 @strawberry.type(description="So many of one listing, as it was called and cost when the order was placed.")
@@ -91,13 +89,13 @@ class OrderLineInput:
 
 @strawberry.input(description="An order to place.")
 class PlaceOrderInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
     lines: list[OrderLineInput] = strawberry.field(description="1–50, of one merchant, in one currency.")
 
 
 @strawberry.input(description="An order to pay.")
 class PayOrderInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
     order_id: strawberry.ID = strawberry.field(description="An order that the viewer placed.")
     from_wallet_id: strawberry.ID | None = strawberry.field(
         default=UNSET, description="The viewer's wallet in that currency if absent."
@@ -228,7 +226,10 @@ class Mutation:
 
     @root(
         OrderActionResult | None,
-        description="Cancel an order before it is sent; buyer and merchant can. What was paid comes back whole.",
+        description=(
+            "Cancel an order before it is sent; buyer and merchant can. Unpaid it is CANCELLED; what was paid comes "
+            "back whole, and it is REFUNDED."
+        ),
     )
     async def cancel_order(self, info: Info, input: OrderRef) -> Document:
         return _acted(await use_cases.cancel_order(info.context, order_id=input.order_id))
@@ -247,9 +248,7 @@ class Subscription:
         order_id: Annotated[
             strawberry.ID | None, strawberry.argument(description="Only this order; all of the viewer's if absent.")
         ] = UNSET,
-        after: Annotated[
-            Cursor | None, strawberry.argument(description="Go on after this cursor; from now on if absent.")
-        ] = UNSET,
+        after: Annotated[Cursor | None, strawberry.argument(description=SINCE)] = UNSET,
     ) -> AsyncGenerator[Document, None]:
         events = use_cases.order_updated(info.context, order_id=or_none(order_id), after=or_none(after))
         async with aclosing(events):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
-from typing import cast
+from typing import Annotated, Final, cast
 
 import strawberry
 
@@ -36,6 +36,10 @@ from .types import (
     Receipt,
     RequestPaymentResult,
     TransferFundsResult,
+)
+
+BALANCES_SINCE: Final = (
+    "A cursor: everything since comes first, each wallet as of its entry, then what is live. From now on if absent."
 )
 
 wallets = Domain("wallets")
@@ -211,7 +215,13 @@ class Mutation:
         )
         return {"__typename": "RequestPaymentSuccess", **requested}
 
-    @root(TransferFundsResult | None, description="Pay what the viewer was asked for; only once, whoever repeats it.")
+    @root(
+        TransferFundsResult | None,
+        description=(
+            "Pay what the viewer was asked for, once: the same key is a replay, another is a `ConflictError` from then "
+            "on. Its requester is `ForbiddenError`."
+        ),
+    )
     async def accept_payment_request(self, info: Info, input: AcceptPaymentRequestInput) -> Document:
         return _moved(
             await use_cases.accept_payment_request(
@@ -222,13 +232,16 @@ class Mutation:
             )
         )
 
-    @root(PaymentRequestActionResult | None, description="Refuse to pay what the viewer was asked for.")
+    @root(
+        PaymentRequestActionResult | None,
+        description="Refuse to pay what the viewer was asked for; only who was asked can.",
+    )
     async def decline_payment_request(self, info: Info, input: PaymentRequestRefInput) -> Document:
         id = input.payment_request_id
         closed = await use_cases.decline_payment_request(info.context, payment_request_id=id)
         return {"__typename": "PaymentRequestActionSuccess", "payment_request": closed}
 
-    @root(PaymentRequestActionResult | None, description="Take back what the viewer asked for.")
+    @root(PaymentRequestActionResult | None, description="Take back what the viewer asked for; only who asked can.")
     async def cancel_payment_request(self, info: Info, input: PaymentRequestRefInput) -> Document:
         id = input.payment_request_id
         closed = await use_cases.cancel_payment_request(info.context, payment_request_id=id)
@@ -270,10 +283,18 @@ class Subscription:
     @root(
         BalanceEvent,
         subscription=True,
-        description="Every change of a wallet of the viewer, or of all of them. Slow clients get the newest only.",
+        description=(
+            "Every change of a wallet of the viewer, or of all of them. Its cursors are those of the mutations that "
+            "move money. Slow clients get the newest only, but what is caught up with is whole."
+        ),
     )
     async def balance_changed(
-        self, info: Info, wallet_id: strawberry.ID | None = strawberry.UNSET, after: Cursor | None = strawberry.UNSET
+        self,
+        info: Info,
+        wallet_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only this wallet; all of the viewer's if absent.")
+        ] = strawberry.UNSET,
+        after: Annotated[Cursor | None, strawberry.argument(description=BALANCES_SINCE)] = strawberry.UNSET,
     ) -> AsyncGenerator[Document, None]:
         events = use_cases.balance_changed(info.context, wallet_id=or_none(wallet_id), after=or_none(after))
         async for event in events:

@@ -6,10 +6,10 @@ from datetime import datetime
 
 import strawberry
 
+from schema.arguments import KEY
 from schema.scalars import CurrencyCode
 from schema.values import MoneyInput
 
-_KEY = "Yours to choose: the same key with the same input is the same act, however often it is sent; 1–255 characters."
 _MEMO = "For the recipient, at most 280 characters."
 
 
@@ -31,7 +31,7 @@ class TransferTargetInput:
 
 @strawberry.input(description="A transfer to make.")
 class TransferFundsInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
     amount: MoneyInput = strawberry.field(description="More than zero.")
     to: TransferTargetInput = strawberry.field(description="Who is to be paid; not oneself.")
     from_wallet_id: strawberry.ID | None = strawberry.field(
@@ -45,7 +45,7 @@ class TransferFundsInput:
 
 @strawberry.input(description="A transfer to send back, whole or in part.")
 class RefundTransferInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
     transfer_id: strawberry.ID = strawberry.field(description="A transfer that a person made to the viewer.")
     amount: MoneyInput | None = strawberry.field(
         default=strawberry.UNSET, description="At most what is left of it; all that is left if absent."
@@ -55,7 +55,7 @@ class RefundTransferInput:
 
 @strawberry.input(description="A request to make.")
 class RequestPaymentInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
     payer_id: strawberry.ID = strawberry.field(description="Who is asked; not oneself.")
     amount: MoneyInput = strawberry.field(description="More than zero.")
     memo: str | None = strawberry.field(default=strawberry.UNSET, description="For the payer, at most 280 characters.")
@@ -69,7 +69,7 @@ class RequestPaymentInput:
 
 @strawberry.input(description="A request to pay.")
 class AcceptPaymentRequestInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
     payment_request_id: strawberry.ID = strawberry.field(description="A request that the viewer got.")
     from_wallet_id: strawberry.ID | None = strawberry.field(
         default=strawberry.UNSET, description="The viewer's wallet in that currency if absent."
@@ -83,7 +83,7 @@ class PaymentRequestRefInput:
 
 @strawberry.input(description="Money to bring in.")
 class TopUpWalletInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
     wallet_id: strawberry.ID = strawberry.field(description="A wallet of the viewer, in the currency of the amount.")
     amount: MoneyInput = strawberry.field(description="More than zero.")
     source: str = strawberry.field(
@@ -93,7 +93,7 @@ class TopUpWalletInput:
 
 @strawberry.input(description="Money to send out.")
 class WithdrawFromWalletInput:
-    idempotency_key: strawberry.ID = strawberry.field(description=_KEY)
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
     wallet_id: strawberry.ID = strawberry.field(description="A wallet of the viewer, in the currency of the amount.")
     amount: MoneyInput = strawberry.field(description="More than zero.")
     destination: str = strawberry.field(

@@ -12,7 +12,7 @@ from datastores.paging import decode_cursor, encode_cursor, window
 STORED = "ROe3pexbN10"
 STORED_WITH_TIME = "rU6lx3pbMTc2NzMyMzA0NTY3OCwicG9zdF8wMUpEMDAwMDAwMDAwMDAwMDAwMDAwMDAwMCJd"
 CONVERSATION = "conversation/cnv_01JD0000000000000000000000"
-MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678000)  # noqa: DTZ001  # documents hold naive UTC
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678000)  # documents hold naive UTC
 POST = "post_01JD0000000000000000000000"
 
 
