@@ -42,10 +42,10 @@ People of the town (access tokens; `{command} token HANDLE` prints one alone):
   {PARTNER:<10}{issuer.partner_key(PARTNER).text}
 
 Try in GraphiQL
-  1. Timeline: run it as Alice. Who she follows, merged, newest first.
-  2. Chat: open a second window as Bob, run the Live tab there, send a message as Alice.
-  3. Pay: send Bob some money and watch both balances move.
-  4. Shop: order a bowl at Carol's; then watch the partner's events as pay-watch.
+  1. Timeline: run Timeline as Alice. Who she follows, merged, newest first.
+  2. Chat: leave ChatLive running, open a second window as Bob and run ChatSend there.
+  3. Pay: switch on Balances in the Live panel, run PaySend, and watch the money move.
+  4. Shop: run ShopOrder and ShopPay; then, as pay-watch, see it in Partner.
 
 Or from a shell
   curl -s {address} -H "Authorization: Bearer $({command} token alice)" -H "Content-Type: application/json" \\

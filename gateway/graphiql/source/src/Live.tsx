@@ -1,7 +1,9 @@
-// Knows the panel that keeps subscriptions running beside the editor, and the log of what they brought.
+// Knows the panel that keeps subscriptions running beside the editor, and shows what they bring.
 import { useEffect } from "react";
-import { watchable } from "./documents";
-import { clearEvents, events, type LoggedEvent } from "./events";
+import { askBalances, type Balance, balances, forgetBalances, moveBalance } from "./balances";
+import { type Watchable, watchable } from "./documents";
+import { identity } from "./identity";
+import { Log, moveOf } from "./Log";
 import { Store, useStore } from "./store";
 import { subscribe } from "./transport";
 
@@ -17,11 +19,11 @@ const reasonOf = (error: unknown): string => {
   return (first as { message?: string } | undefined)?.message ?? "The stream ended";
 };
 
-const start = ({ label, query, operationName }: (typeof watchable)[number]): void => {
+const start = ({ label, query, operationName }: Watchable): void => {
   failures.set(without(failures.get(), label));
   const ended = () => running.set(without(running.get(), label));
   const stop = subscribe(label, { query, operationName }, true, {
-    next: () => undefined,
+    next: moveBalance,
     error(error) {
       failures.set(new Map(failures.get()).set(label, reasonOf(error)));
       ended();
@@ -31,75 +33,60 @@ const start = ({ label, query, operationName }: (typeof watchable)[number]): voi
   running.set(new Map(running.get()).set(label, stop));
 };
 
-const toggle = (watched: (typeof watchable)[number]): void => {
+const toggle = (watched: Watchable): void => {
   const stop = running.get().get(watched.label);
   if (!stop) return start(watched);
   stop();
   running.set(without(running.get(), watched.label));
 };
 
-const Event = ({ event }: { event: LoggedEvent }) => (
-  <li>
-    <details>
-      <summary>
-        <time>{event.at.toLocaleTimeString()}</time>
-        <b>{event.source}</b>
-        <code>{summaryOf(event)}</code>
-      </summary>
-      <pre>{JSON.stringify(event.result, null, 2)}</pre>
-    </details>
+const BalanceCard = ({ wallet, entry }: Balance) => (
+  <li className={entry && "agora-moved"}>
+    <span className="agora-amount">
+      {wallet.available.amount} <small>{wallet.currency}</small>
+    </span>
+    {entry && <span className="agora-move">{moveOf(entry)}</span>}
   </li>
 );
 
-interface Told {
-  message?: { text: string; sender: { handle: string } | null };
-  wallet?: { currency: string; available: { amount: string } };
-  order?: { state: string };
-  notification?: { kind: string; actor: { handle: string } | null };
-  type?: string;
-  seq?: string;
-}
-
-const summaryOf = ({ result }: LoggedEvent): string => {
-  if (result.errors) return result.errors[0]?.message ?? "error";
-  const [told] = Object.values(result.data ?? {}) as Told[];
-  if (told?.message) return `${told.message.sender?.handle ?? "?"}: ${told.message.text}`;
-  if (told?.wallet?.available) return `${told.wallet.available.amount} ${told.wallet.currency}`;
-  if (told?.order) return told.order.state;
-  if (told?.notification) return `${told.notification.actor?.handle ?? ""} ${told.notification.kind}`.trim();
-  if (told?.type) return `#${told.seq} ${told.type}`;
-  return JSON.stringify(told ?? null).slice(0, 80);
+const Balances = () => {
+  const { choice } = useStore(identity);
+  const shown = useStore(balances);
+  useEffect(() => {
+    forgetBalances();
+    void askBalances();
+  }, [choice]);
+  if (shown.length === 0) return null;
+  return (
+    <ul className="agora-balances" aria-label="Balances now">
+      {shown.map((balance) => (
+        <BalanceCard key={`${balance.wallet.currency} ${balance.wallet.version}`} {...balance} />
+      ))}
+    </ul>
+  );
 };
 
 const Live = () => {
   const watching = useStore(running);
   const failed = useStore(failures);
-  const { total, latest } = useStore(events);
   useEffect(() => () => failures.set(new Map()), []);
   return (
     <section className="agora-panel">
       <h2>Live</h2>
-      <p>These run beside the editor: switch one on, then change something in another tab or window.</p>
+      <p>Subscriptions that run beside the editor. Switch one on, then change something in a tab or another window.</p>
       <div className="agora-switches">
         {watchable.map((watched) => (
           <label key={watched.label}>
             <input type="checkbox" checked={watching.has(watched.label)} onChange={() => toggle(watched)} />
-            {watched.label}
+            <span>
+              {watched.label} {watched.note && <small>{watched.note}</small>}
+            </span>
             {failed.has(watched.label) && <em role="alert">{failed.get(watched.label)}</em>}
           </label>
         ))}
       </div>
-      <div className="agora-log-head">
-        <span data-testid="event-total">{total === 1 ? "1 event" : `${total} events`}</span>
-        <button type="button" onClick={clearEvents} disabled={total === 0}>
-          Clear
-        </button>
-      </div>
-      <ol className="agora-log" aria-label="Events">
-        {latest.map((event) => (
-          <Event key={event.number} event={event} />
-        ))}
-      </ol>
+      {watching.has("Balances") && <Balances />}
+      <Log />
     </section>
   );
 };

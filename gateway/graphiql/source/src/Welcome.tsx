@@ -1,6 +1,8 @@
 // Knows the panel that greets a newcomer and says what to try.
+import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { boot } from "./boot";
 import { addressFor, identity } from "./identity";
+import { pageStorage } from "./storage";
 import { useStore } from "./store";
 
 const AnotherPerson = () => {
@@ -14,25 +16,51 @@ const AnotherPerson = () => {
   );
 };
 
+// A tab is found by its name, which GraphiQL lengthens to that of the operation last run.
+const TabLink = ({ name }: { name: string }) => {
+  const index = useGraphiQL((state) => state.tabs.findIndex(({ title }) => title.startsWith(name)));
+  const { changeTab } = useGraphiQLActions();
+  return (
+    <button type="button" className="agora-link" disabled={index < 0} onClick={() => changeTab(index)}>
+      {name}
+    </button>
+  );
+};
+
+const LiveLink = () => {
+  const { setVisiblePlugin } = useGraphiQLActions();
+  return (
+    <button type="button" className="agora-link" onClick={() => setVisiblePlugin("Live")}>
+      Live panel
+    </button>
+  );
+};
+
 const DemoTour = () => (
-  <ol>
-    <li>
-      <b>Timeline</b> is open. Press the play button, or Ctrl-Enter.
-    </li>
-    <li>
-      <b>Chat</b>: run <code>ChatLive</code>, then send a message from the other window with <code>ChatSend</code>.
-      <AnotherPerson />
-    </li>
-    <li>
-      <b>Pay</b>: switch on <i>Balances</i> in the Live panel, then run <code>PaySend</code> and watch the balance move.
-    </li>
-    <li>
-      <b>Shop</b>: order with <code>ShopOrder</code>, pay with <code>ShopPay</code>.
-    </li>
-    <li>
-      <b>Partner</b>: act as <i>pay-watch</i> and follow every payment event, with proof that none is missing.
-    </li>
-  </ol>
+  <>
+    <p>Open a tab, press play and choose an operation by its name.</p>
+    <ol>
+      <li>
+        <TabLink name="Timeline" />: <code>Timeline</code> shows what the people you follow have posted.
+      </li>
+      <li>
+        <TabLink name="Chat" />: leave <code>ChatLive</code> running, then run <code>ChatSend</code> as someone else: the
+        message arrives here.
+        <AnotherPerson />
+      </li>
+      <li>
+        <TabLink name="Pay" />: in the <LiveLink /> switch on <i>Balances</i>, then run <code>PaySend</code> as Alice. Her
+        balance moves, and Bob's in his window.
+      </li>
+      <li>
+        <TabLink name="Shop" />: order with <code>ShopOrder</code>, pay with <code>ShopPay</code>.
+      </li>
+      <li>
+        <TabLink name="Partner" />: switch to <i>pay-watch</i> at the top right. <code>Partner</code> lists every payment
+        event, numbered without gaps.
+      </li>
+    </ol>
+  </>
 );
 
 const TokenHint = () => (
@@ -42,6 +70,11 @@ const TokenHint = () => (
   </p>
 );
 
+const startOver = (): void => {
+  pageStorage.clear();
+  location.reload();
+};
+
 const Welcome = () => (
   <section className="agora-panel">
     <h2>Welcome to Agora</h2>
@@ -49,15 +82,19 @@ const Welcome = () => (
     {boot.people.length > 0 ? <DemoTour /> : <TokenHint />}
     <h3>Good to know</h3>
     <ul>
-      <li>A tab holds several operations: Ctrl-Enter runs the one that the cursor stands in.</li>
       <li>
-        The switch at the top right says as whom you act; it stands in the address, so each window can be someone else.
+        <kbd>Ctrl-Enter</kbd> runs the operation that the cursor stands in.
+      </li>
+      <li>As whom you act stands in the address, so each window can be someone else.</li>
+      <li>The docs, an explorer that writes queries by clicks, and the history are at the left edge.</li>
+      <li>
+        Expected failures are types, not errors: select <code>... on Error {"{ code message }"}</code>.
       </li>
       <li>
-        The docs (<kbd>Ctrl</kbd>-click on a field opens them) and the explorer are at the left edge.
-      </li>
-      <li>
-        Expected failures are types of their own: select them with <code>... on Error {"{ code message }"}</code>.
+        Lost in edits?{" "}
+        <button type="button" className="agora-link" onClick={startOver}>
+          Start over with fresh tabs
+        </button>
       </li>
     </ul>
   </section>

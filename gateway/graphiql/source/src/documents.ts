@@ -27,17 +27,24 @@ export const tabs = [
     query: shop,
     variables: written({
       idempotencyKey: "auto",
-      orderId: "",
+      orderId: "last",
       lines: [{ listingId: demo?.listingId ?? "", quantity: 1, expectedUnitPrice: price }],
     }),
   },
   { query: partner, variables: "{}" },
 ];
 
-export const watchable = [
+export interface Watchable {
+  label: string;
+  note?: string;
+  query: string;
+  operationName: string;
+}
+
+export const watchable: Watchable[] = [
   { label: "Messages", query: chat, operationName: "ChatLive" },
   { label: "Balances", query: pay, operationName: "PayLive" },
   { label: "Orders", query: shop, operationName: "ShopLive" },
   { label: "Notifications", query: timeline, operationName: "TimelineLive" },
-  { label: "Payment events", query: partner, operationName: "PartnerLive" },
+  { label: "Payment events", note: "for merchants and partners", query: partner, operationName: "PartnerLive" },
 ];

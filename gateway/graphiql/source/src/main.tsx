@@ -2,7 +2,7 @@
 import "./monaco";
 import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
-import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
+import { useGraphiQL, useGraphiQLActions, useMonaco } from "@graphiql/react";
 import { GraphiQL } from "graphiql";
 import "graphiql/style.css";
 import "@graphiql/plugin-explorer/style.css";
@@ -14,14 +14,15 @@ import { events, socketState } from "./events";
 import { identity } from "./identity";
 import { livePlugin } from "./Live";
 import { PersonSwitch } from "./PersonSwitch";
-import { pageStorage } from "./storage";
+import { keptTab, pageStorage } from "./storage";
 import { useStore } from "./store";
 import "./style.css";
 import { fetcher } from "./transport";
 import { welcomePlugin } from "./Welcome";
 
 const plugins = [explorerPlugin({ showAttribution: false }), HISTORY_PLUGIN, livePlugin, welcomePlugin];
-const firstVisit = pageStorage.getItem("graphiql:tabState") === null;
+const kept = keptTab();
+const opened = kept ?? tabs[0];
 
 // Where introspection needs a token, the schema can be read only after one is given.
 const ReadSchemaWhenAllowed = () => {
@@ -34,6 +35,22 @@ const ReadSchemaWhenAllowed = () => {
     asked.current = token;
     if (!schema) void introspect();
   }, [token, schema, introspect]);
+  return null;
+};
+
+const EDITOR_FONT_PX = 13;
+
+// With a panel open, a laptop leaves each editor some 40 characters.
+const FitEditors = () => {
+  const monaco = useMonaco((state) => state.monaco);
+  useEffect(() => {
+    if (!monaco) return;
+    const fit = (editor: Parameters<Parameters<typeof monaco.editor.onDidCreateEditor>[0]>[0]) =>
+      editor.updateOptions({ fontSize: EDITOR_FONT_PX, wordWrap: "on" });
+    monaco.editor.getEditors().forEach(fit);
+    const created = monaco.editor.onDidCreateEditor(fit);
+    return () => created.dispose();
+  }, [monaco]);
   return null;
 };
 
@@ -54,9 +71,10 @@ createRoot(document.getElementById("graphiql")!).render(
     fetcher={fetcher}
     storage={pageStorage}
     defaultTabs={tabs}
-    initialVariables={firstVisit ? tabs[0]?.variables : undefined}
+    initialQuery={opened?.query ?? undefined}
+    initialVariables={opened?.variables ?? undefined}
     plugins={plugins}
-    visiblePlugin={firstVisit ? welcomePlugin : undefined}
+    visiblePlugin={kept ? undefined : welcomePlugin}
     defaultEditorToolsVisibility="variables"
     showPersistHeadersSettings={false}
     inputValueDeprecation
@@ -71,6 +89,7 @@ createRoot(document.getElementById("graphiql")!).render(
     <GraphiQL.Footer>
       <EventCount />
     </GraphiQL.Footer>
+    <FitEditors />
     <ReadSchemaWhenAllowed />
   </GraphiQL>,
 );

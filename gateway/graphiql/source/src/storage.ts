@@ -14,3 +14,18 @@ export const pageStorage = {
     return ownKeys().length;
   },
 };
+
+interface KeptTab {
+  query?: string | null;
+  variables?: string | null;
+}
+
+/** The tab that was at the front when this page was last open, in whichever window; nothing on a first visit. */
+export const keptTab = (): KeptTab | undefined => {
+  try {
+    const kept = JSON.parse(pageStorage.getItem("graphiql:tabState") ?? "");
+    return kept.tabs[kept.activeTabIndex];
+  } catch {
+    return undefined;
+  }
+};

@@ -46,8 +46,20 @@ identity.subscribe(() => client.terminate());
 const randomKey = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-const withFreshKey = (variables: FetcherParams["variables"]): Record<string, unknown> =>
-  variables?.idempotencyKey === "auto" ? { ...variables, idempotencyKey: randomKey() } : { ...variables };
+let lastOrderId: string | undefined;
+
+const noteOrder = ({ data }: ExecutionResult): void => {
+  const placed = data?.placeOrder as { order?: { id?: string } } | null | undefined;
+  lastOrderId = placed?.order?.id ?? lastOrderId;
+};
+
+// Two words stand for what changes from run to run: "auto" as a key and "last" as an order.
+const filledIn = (variables: FetcherParams["variables"]): Record<string, unknown> => {
+  const filled: Record<string, unknown> = { ...variables };
+  if (filled.idempotencyKey === "auto") filled.idempotencyKey = randomKey();
+  if (filled.orderId === "last" && lastOrderId) filled.orderId = lastOrderId;
+  return filled;
+};
 
 const operationIn = ({ query, operationName }: FetcherParams): OperationDefinitionNode | null | undefined => {
   try {
@@ -83,7 +95,7 @@ export const subscribe = (
   resumable: boolean,
   observer: Observer,
 ): (() => void) => {
-  const payload = { query, operationName, variables: withFreshKey(variables) };
+  const payload = { query, operationName, variables: filledIn(variables) };
   const firstAfter = payload.variables.after;
   const stopForgetting = identity.subscribe(() => {
     payload.variables.after = firstAfter;
@@ -120,7 +132,8 @@ const readAnswer = async (response: Response): Promise<ExecutionResult> => {
   }
 };
 
-const post = async (params: FetcherParams, headers: Record<string, string> = {}): Promise<ExecutionResult> => {
+/** Sends one operation and returns its answer; what goes wrong on the way is an error in it. */
+export const post = async (params: FetcherParams, headers: Record<string, string> = {}): Promise<ExecutionResult> => {
   try {
     const response = await fetch(boot.endpoint, {
       method: "POST",
@@ -130,10 +143,12 @@ const post = async (params: FetcherParams, headers: Record<string, string> = {})
         ...authorization(),
         ...headers,
       },
-      body: JSON.stringify({ ...params, variables: withFreshKey(params.variables) }),
+      body: JSON.stringify({ ...params, variables: filledIn(params.variables) }),
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
-    return await readAnswer(response);
+    const answer = await readAnswer(response);
+    noteOrder(answer);
+    return answer;
   } catch (error) {
     return { errors: [messageOf(error) as GraphQLError] };
   }
