@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +16,7 @@ from playwright.sync_api import expect
 from tests.browser.window import Window
 
 OpenWindow = Callable[..., Window]
+README_BLOCKS = re.findall(r"```graphql\n(.*?)```", Path("README.md").read_text(encoding="utf-8"), re.DOTALL)
 WHO = "{ viewer { user { handle } } }"
 
 
@@ -34,6 +38,31 @@ def test_typed_query_is_answered(open_window: OpenWindow) -> None:
     window.type_query(WHO)
 
     assert window.run() == {"data": {"viewer": {"user": {"handle": "alice"}}}}
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_readme_can_be_pasted(open_window: OpenWindow, block: int) -> None:
+    window = open_window("alice")
+    queries = [text for text in README_BLOCKS if not text.startswith("subscription")]
+
+    window.paste_query(queries[block])
+    answer = window.run()
+
+    assert "errors" not in answer
+    assert all("code" not in value for value in answer["data"].values())
+
+
+def test_readme_shows_balances_move(open_window: OpenWindow) -> None:
+    watching, paying = open_window("alice"), open_window("alice")
+    watching.paste_query(next(text for text in README_BLOCKS if text.startswith("subscription")))
+    watching.start()
+    watching.wait_for_socket()
+
+    paying.show_tab("Pay")
+    paid = paying.run("PaySend")["data"]["transferFunds"]["wallet"]["available"]
+
+    moved = watching.answer(lambda answer: "balanceChanged" in (answer.get("data") or {}))["data"]["balanceChanged"]
+    assert moved["wallet"] == {"currency": paid["currency"], "available": {"amount": paid["amount"]}}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +115,23 @@ def test_message_sent_in_one_window_arrives_in_the_other(open_window: OpenWindow
     expect(alice.page.get_by_text("1 event, last")).to_be_visible()
 
 
+def test_second_window_opens_by_its_link(open_window: OpenWindow) -> None:
+    alice = open_window("alice")
+    alice.wait_until(lambda: "carol" in alice.variables())
+    bob = alice.open_second()
+    bob.wait_until(lambda: "carol" in bob.variables(), showing=bob.variables)
+    expect(bob.page.get_by_role("combobox", name="Acting as")).to_have_value("bob")
+    alice.page.get_by_role("listitem").get_by_role("button", name="Chat").click()
+    alice.start("ChatLive")
+    alice.wait_for_socket()
+
+    bob.page.get_by_role("listitem").get_by_role("button", name="Chat").click()
+    sent = bob.run("ChatSend")["data"]["sendMessage"]["node"]
+
+    arrived = alice.answer(lambda answer: "inbox" in (answer.get("data") or {}))["data"]["inbox"]["message"]
+    assert (arrived["seq"], arrived["sender"]) == (sent["seq"], {"handle": "bob"})
+
+
 def test_paying_moves_both_balances(open_window: OpenWindow) -> None:
     alice, bob = open_window("alice"), open_window("bob")
     currency = alice.boot()["demo"]["listingPrice"]["currency"]
@@ -94,12 +140,16 @@ def test_paying_moves_both_balances(open_window: OpenWindow) -> None:
         window.show_panel("Live")
         window.watch("Balances")
     alice_before, bob_before = available(alice, currency), available(bob, currency)
+    expect(alice.balance(currency)).to_contain_text(str(alice_before))
+    expect(bob.balance(currency)).to_contain_text(str(bob_before))
 
     paid = alice.run("PaySend")
 
     success = paid["data"]["transferFunds"]
     assert success["replayed"] is False
     assert Decimal(success["wallet"]["available"]["amount"]) == alice_before - 1
+    expect(alice.balance(currency)).to_have_text(f"{alice_before - 1} {currency}-1.00 to bob · Coffee")
+    expect(bob.balance(currency)).to_have_text(f"{bob_before + 1} {currency}1.00 from alice · Coffee")
     expect(alice.log().first).to_contain_text(f"{alice_before - 1} {currency}")
     expect(bob.log().first).to_contain_text(f"{bob_before + 1} {currency}")
     assert (available(alice, currency), available(bob, currency)) == (alice_before - 1, bob_before + 1)
@@ -126,12 +176,27 @@ def test_order_is_placed_and_paid(open_window: OpenWindow) -> None:
 
     placed: dict[str, Any] = window.run("ShopOrder")["data"]["placeOrder"]["order"]
     assert placed["state"] == "PLACED"
-    window.set_variables(orderId=placed["id"])
     window.start("ShopPay")
     paid = window.answer(lambda answer: "payOrder" in (answer.get("data") or {}))["data"]["payOrder"]["order"]
 
     assert (paid["id"], paid["state"]) == (placed["id"], "PAID")
     expect(window.log().filter(has_text="PAID").first).to_be_visible()
+
+
+def test_order_is_paid_by_its_id(open_window: OpenWindow) -> None:
+    placing, paying = open_window("alice"), open_window("alice")
+    placing.show_tab("Shop")
+    placed = placing.run("ShopOrder")["data"]["placeOrder"]["order"]
+
+    paying.show_tab("Shop")
+    before = paying.run("ShopPay")["data"]["payOrder"]
+    paying.set_variables(orderId=placed["id"])
+    paying.start("ShopPay")
+    paid = paying.answer(lambda answer: "order" in (answer.get("data") or {}).get("payOrder", {}))
+
+    assert before["code"] == "NOT_FOUND"
+    order = paid["data"]["payOrder"]["order"]
+    assert (order["id"], order["state"]) == (placed["id"], "PAID")
 
 
 def test_partner_follows_payment_events(open_window: OpenWindow) -> None:
@@ -153,7 +218,7 @@ def test_partner_sees_a_payment_as_it_happens(open_window: OpenWindow) -> None:
 
     alice.show_tab("Shop")
     placed = alice.run("ShopOrder")["data"]["placeOrder"]["order"]
-    alice.set_variables(orderId=placed["id"])
+    assert placed["state"] == "PLACED"
     alice.start("ShopPay")
     alice.answer(lambda answer: "payOrder" in (answer.get("data") or {}))
 
@@ -234,11 +299,33 @@ def test_documents_are_tidied_without_complaint(open_window: OpenWindow) -> None
     window.wait_until(lambda: window.document() == tidied, showing=window.document)
 
 
+def test_first_tab_is_whole_after_a_reload(open_window: OpenWindow) -> None:
+    window = open_window("alice")
+    variables = window.variables()
+
+    window.page.reload()
+
+    window.wait_until(lambda: "query Timeline" in window.document())
+    assert json.loads(window.variables()) == json.loads(variables)
+    assert len(window.page.get_by_role("tab").all()) == 5
+
+
+def test_start_over_brings_fresh_tabs(open_window: OpenWindow) -> None:
+    window = open_window("alice")
+    window.type_query(WHO)
+    window.wait_until(lambda: WHO in window.kept_tabs(), showing=window.kept_tabs)
+
+    with window.page.expect_navigation():
+        window.page.get_by_role("button", name="Start over").click()
+
+    window.wait_until(lambda: "query Timeline" in window.document(), showing=window.document)
+
+
 def test_tabs_are_kept_over_a_reload(open_window: OpenWindow) -> None:
     window = open_window("bob")
     window.show_tab("Pay")
     window.set_variables(memo="Kept over a reload")
-    window.wait_until(lambda: window.page.evaluate("Object.values(localStorage).join().includes('Kept over a reload')"))
+    window.wait_until(lambda: "Kept over a reload" in window.kept_tabs(), showing=window.kept_tabs)
 
     window.page.reload()
 

@@ -15,18 +15,25 @@ MODEL_VALUE = """name => {
   const models = globalThis.__MONACO?.editor.getModels() ?? [];
   return models.find(model => model.uri.path.endsWith(name))?.getValue() ?? "";
 }"""
+KEPT_TABS = """() => {
+  const key = Object.keys(localStorage).find(key => key.endsWith("tabState"));
+  return key ? localStorage.getItem(key) : "";
+}"""
 
 
 class Window:
     """One browser window with storage of its own. `problems` lists what must never happen in it."""
 
-    def __init__(self, browser: Browser, address: str, *, height: int = 860) -> None:
-        self.problems: list[str] = []
+    def __init__(self, browser: Browser, address: str) -> None:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.route("**/*", self._only_own_host)
+        self._watch(context.new_page(), address, [])
+
+    def _watch(self, page: Page, address: str, problems: list[str]) -> None:
+        self.page = page
+        self.problems = problems
         self.sockets_opened = 0
         self._address = address
-        context = browser.new_context(viewport={"width": 1440, "height": height})
-        context.route("**/*", self._only_own_host)
-        self.page: Page = context.new_page()
         self.page.set_default_timeout(ANSWER_TIMEOUT_MS)
         self.page.on("console", self._note_console)
         self.page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
@@ -39,6 +46,15 @@ class Window:
         expect(self.page.get_by_role("tab", name="Timeline")).to_be_visible()
         self.wait_until(lambda: "query Timeline" in self.document())
         return self
+
+    def open_second(self) -> Window:
+        """Follow the link to a second window, which shares the storage, the address and the list of problems."""
+        with self.page.context.expect_page() as opened:
+            self.page.get_by_role("link", name="Open a second window").click()
+        second = Window.__new__(Window)
+        second._watch(opened.value, self._address, self.problems)
+        expect(second.page.get_by_role("tab", name="Timeline")).to_be_visible()
+        return second
 
     def close(self) -> None:
         """Close the window and forget its storage."""
@@ -67,6 +83,16 @@ class Window:
         self.page.keyboard.press("Delete")
         self.page.keyboard.type(text)
         self.wait_until(lambda: self.document() == text)
+        expect(self._play()).not_to_have_attribute("aria-haspopup", "menu")
+
+    def paste_query(self, text: str) -> None:
+        """Replace the document by a whole text from the clipboard."""
+        self.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.page.evaluate("text => navigator.clipboard.writeText(text)", text)
+        self.page.locator(".graphiql-query-editor .monaco-editor").click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.press("Control+V")
+        self.wait_until(lambda: self.document() == text, showing=self.document)
         expect(self._play()).not_to_have_attribute("aria-haspopup", "menu")
 
     def document(self) -> str:
@@ -123,6 +149,10 @@ class Window:
         """Wait until the WebSocket is acknowledged."""
         expect(self.page.get_by_role("img", name="WebSocket connected")).to_be_visible()
 
+    def balance(self, currency: str) -> Locator:
+        """Return the card of the Live panel that shows the balance in this currency."""
+        return self.page.get_by_role("list", name="Balances now").get_by_role("listitem").filter(has_text=currency)
+
     def log(self) -> Locator:
         """Return the entries of the Live panel's log, newest first."""
         return self.page.get_by_role("list", name="Events").locator("summary")
@@ -139,6 +169,10 @@ class Window:
             assert waited_ms < ANSWER_TIMEOUT_MS, f"still not so after {ANSWER_TIMEOUT_MS} ms: {showing()}"
             self.page.wait_for_timeout(50)
             waited_ms += 50
+
+    def kept_tabs(self) -> str:
+        """Return what the page would open with if it were loaded again."""
+        return str(self.page.evaluate(KEPT_TABS))
 
     def boot(self) -> dict[str, Any]:
         """Return what the server told the page."""
