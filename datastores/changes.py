@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pkgutil
 import random
 import threading
 import time
@@ -13,11 +12,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import import_module
 from typing import Any, Final, Protocol, TypeVar
 
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
+from .declarations import declared
 from .errors import UnavailableError
 from .mongo import Database, Document
 
@@ -61,16 +60,9 @@ class _EndedError(Exception):
     """The stream cannot go on from its last token: its history is gone, or the collection was dropped."""
 
 
-def declared() -> dict[str, Topics]:
-    """Log collection → the topics of one of its rows, from each datastore's `LOGS`; declared twice is a TypeError."""
-    package = import_module(__package__)
-    out: dict[str, Topics] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        found: dict[str, Topics] = getattr(import_module(f"{__package__}.{module.name}"), "LOGS", {})
-        if twice := out.keys() & found.keys():
-            raise TypeError(f"logs declared twice: {', '.join(sorted(twice))}")
-        out |= found
-    return out
+def declared_logs() -> dict[str, Topics]:
+    """Log collection → the topics of one of its rows, from each datastore's `LOGS`."""
+    return declared("LOGS")
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from datastores.changes import Topics, declared, tail
+from datastores.changes import Topics, declared_logs, tail
 from datastores.clock import utc_now
 from datastores.errors import GoingAwayError, UnavailableError
 from datastores.mongo import Database, Document
@@ -108,7 +108,7 @@ class Hub:
 
     def __init__(self, database: Database, logs: Mapping[str, Topics] | None = None) -> None:
         self._database = database
-        topics = declared() if logs is None else logs
+        topics = declared_logs() if logs is None else logs
         self._logs = {collection: _Log(collection, topics_of) for collection, topics_of in topics.items()}
         self._tails: list[asyncio.Task[None]] = []
         self._is_ending = False

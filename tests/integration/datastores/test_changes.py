@@ -264,7 +264,7 @@ async def test_a_read_of_a_database_that_stays_away_ends_in_a_typed_error() -> N
 
 
 def test_every_log_that_a_datastore_declares_is_gathered() -> None:
-    declared = changes.declared()
+    declared = changes.declared_logs()
 
     assert declared[signals.SIGNALS] is signals.LOGS[signals.SIGNALS]
     assert declared[signals.SIGNALS]({"channel": "typing", "topic": "cnv_1"}) == ["typing/cnv_1"]
