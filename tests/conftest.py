@@ -11,11 +11,16 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 
 from datastores.indexes import create_indexes
 from datastores.local import local_database
 from datastores.mongo import Database, Driver
+
+# How fast an example runs says something of the machine, and nothing of the code.
+settings.register_profile("agora", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("agora")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
