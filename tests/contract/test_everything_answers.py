@@ -160,13 +160,13 @@ async def _conversations(tour: Tour, ids: dict[str, str]) -> None:
     said = await tour.hear("alice", "messageAdded", where, lambda: send("Hello"))
     media = [{"url": "https://example.org/2.png", "kind": "IMAGE"}]
     await tour.hear("alice", "inbox", "", lambda: send("A picture", replyToId=said["message"]["id"], media=media))
-    message = said["message"]["id"]
+    message, number = said["message"]["id"], said["message"]["seq"]
     alice = "alice"
     for act in (
         lambda: send("Again"),
         lambda: tour.mutate("bob", "editMessage", messageId=message, text="Hello!"),
         lambda: tour.mutate(alice, "addReaction", messageId=message, emoji="👍"),
-        lambda: tour.mutate(alice, "markConversationRead", conversationId=direct, seq="6"),
+        lambda: tour.mutate(alice, "markConversationRead", conversationId=direct, seq=number),
         lambda: tour.mutate(alice, "removeReaction", messageId=message, emoji="👍"),
     ):
         await tour.hear(alice, "conversationUpdated", where, act)

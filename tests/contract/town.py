@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,20 +62,26 @@ class Town:
     async def subscribed(self, who: str | None, document: str, **variables: Any) -> AsyncIterator[Events]:
         """The events of a subscription over a WebSocket, from the moment that it runs."""
         url = self.url.replace("http", "ws", 1)
+        before = self._feeds()
         async with connect(url, subprotocols=["graphql-transport-ws"], max_size=2**20) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "connection_init", "payload": self.authorization(who)}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
             payload = {"query": document, "variables": variables}
             await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-            await self._until_listening()
+            # A subscription is not acknowledged: it runs when the hub has its feeds, which a refused one never gets.
+            feeds = 2 if "conversationUpdated" in document else 1
+            await self._until(lambda: self._feeds() >= before + feeds)
             yield Events(socket)
+        # Else the end of these feeds hides the beginning of the next ones.
+        await self._until(lambda: self._feeds() <= before)
 
-    async def _until_listening(self) -> None:
-        # A subscription is not acknowledged: it runs when the hub has its feed.
-        before = {name: log.feeds for name, log in self.gateway.hub.statistics.items()}
+    def _feeds(self) -> int:
+        return sum(log.feeds for log in self.gateway.hub.statistics.values())
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                while {name: log.feeds for name, log in self.gateway.hub.statistics.items()} == before:  # noqa: ASYNC110
+                while not is_so():  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
 
