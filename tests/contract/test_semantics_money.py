@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from datastores import ledger
 from tests.contract.acts import attempt, done, eur, key, newcomer, refused, say, talk
 from tests.contract.town import Town
 
@@ -384,3 +385,10 @@ class TestRails:
         given = {"walletId": (await wallet(town, who))["id"], "amount": eur("1.00"), "source": "bank:1"}
 
         assert await refused(town, who, "topUpWallet", idempotencyKey=key(), **given) == "ValidationError"
+
+
+async def test_the_ledger_of_the_town_holds(town: Town) -> None:
+    report = await ledger.verify(town.gateway.database)
+
+    assert report.problems == []
+    assert report.entries > 50

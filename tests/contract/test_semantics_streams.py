@@ -309,3 +309,49 @@ async def test_who_left_hears_nothing_more(town: Town) -> None:
     async with town.subscribed(other, ADDED, id=chat, after=cursor) as events:
         assert await refusal(events) == "NOT_FOUND"
     assert (await attempt(town, other, "sendMessage", conversationId=chat, text="x"))["code"] == "NOT_FOUND"
+
+
+class TestHistoryThatIsGone:
+    """Where the past of a log was trimmed behind everybody's back, nobody misses it silently."""
+
+    async def test_changes_of_a_conversation_say_so_and_go_on(self, town: Town) -> None:
+        one, other, chat = await pair(town)
+        first = (await say(town, one, chat, "a"))["cursor"]
+        await say(town, one, chat, "gone")
+        last = (await say(town, one, chat, "b"))["cursor"]
+        await trim(town, "conversation_events", {"conversation_id": chat})
+
+        async with town.subscribed(other, CHANGES, id=chat, after=first) as events:
+            gap = (await events.next())["conversationUpdated"]
+            markers = [(await events.next())["conversationUpdated"] for _ in range(2)]
+            await say(town, one, chat, "c")
+            event = (await events.next())["conversationUpdated"]
+
+        assert (gap["__typename"], gap["cursor"]) == ("StreamGap", last)
+        assert {marker["__typename"] for marker in markers} == {"ReadMarkerMoved"}
+        assert event["message"]["text"] == "c"
+
+    async def test_other_streams_end_with_a_code(self, town: Town) -> None:
+        one, other, chat = await pair(town)
+        first = (await say(town, one, chat, "a"))["cursor"]
+        async with town.subscribed(other, INBOX) as events:
+            await say(town, one, chat, "b")
+            of_inbox = (await events.next())["inbox"]["cursor"]
+        await say(town, one, chat, "gone")
+        await say(town, one, chat, "c")
+        await trim(town, "conversation_events", {"conversation_id": chat})
+        await trim(town, "inbox_events", {"user_id": await town.id_of(other)})
+
+        async with town.subscribed(other, ADDED, id=chat, after=first) as events:
+            assert await refusal(events) == "STREAM_GAP"
+        async with town.subscribed(other, INBOX, after=of_inbox) as events:
+            assert await refusal(events) == "STREAM_GAP"
+
+
+async def trim(town: Town, log: str, of: dict[str, Any]) -> None:
+    """Take away all rows of a log but the newest."""
+    database = town.gateway.database
+    rows = await database.find(log, of, sort=[("n", 1)], limit=100)
+    for row in rows[:-1]:
+        assert await database.delete_one(log, {"_id": row["_id"]}) == 1
+    assert len(rows) > 2
