@@ -87,6 +87,9 @@ class TestKeys:
                 "ValidationError",
             )
 
+        paid = (await pay(town, one, other, "2.00"))["transfer"]["id"]
+        assert await refused(town, one, "refundTransfer", idempotencyKey="k", transferId=paid) == "ForbiddenError"
+
         assert (await pay(town, one, other, "1.00", idempotencyKey="k"))["replayed"] is False
 
     async def test_a_refusal_is_the_same_again_when_its_reason_is_gone(self, town: Town) -> None:
