@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.drain import Drain
 from gateway.execution.requests import OUR_FAULT
-from gateway.limits import answer, request_error
 from gateway.logs import request_id
 from gateway.metrics import Metrics
+from gateway.transports.limits import answer, request_error
 
 ALWAYS_ANSWERED: Final = frozenset({"/livez", "/readyz", "/metrics"})
 CLIENT_WENT_AWAY: Final = 499

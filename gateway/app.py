@@ -17,7 +17,6 @@ from datastores import partners
 from datastores.commit import CommitLoops
 from datastores.indexes import create_indexes
 from datastores.mongo import Database
-from gateway import endpoint
 from gateway.access import Access
 from gateway.contexts import Contexts
 from gateway.drain import Drain
@@ -25,19 +24,20 @@ from gateway.execution.executor import GraphExecutor
 from gateway.execution.requests import PreparedOperation
 from gateway.graphiql import page as graphiql
 from gateway.health import Readiness, health_routes
-from gateway.http import GraphQLOverHTTP
 from gateway.identity.authenticate import open_authenticator
 from gateway.identity.development import DevelopmentIssuer
-from gateway.limits import Limits, cors
 from gateway.live.collector import HubCollector
 from gateway.live.hub import Hub
 from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.persisted import Documents, load_documents
 from gateway.settings import Settings
-from gateway.sse import EventStreams
 from gateway.sweeper import Sweeper
-from gateway.websocket import GraphQLOverWebSocket
+from gateway.transports import endpoint
+from gateway.transports.http import GraphQLOverHTTP
+from gateway.transports.limits import Limits, cors
+from gateway.transports.sse import EventStreams
+from gateway.transports.websocket import GraphQLOverWebSocket
 from resolvers import chores
 from resolvers.context import Context
 from schema.composition import Composed

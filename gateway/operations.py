@@ -16,8 +16,8 @@ from datastores.errors import ExpectedError, GoingAwayError
 from gateway.execution.requests import OUR_FAULT, OperationRequest, PreparedOperation, RequestError, Result
 from gateway.identity.identities import Identity
 from gateway.metrics import Metrics
-from gateway.parameters import Parameters
 from gateway.persisted import Documents
+from gateway.transports.parameters import Parameters
 from resolvers.context import Context
 
 MUTATION_GRACE_S: Final = 30.0

@@ -12,8 +12,8 @@ from typing import Final
 from graphql import GraphQLSyntaxError, OperationDefinitionNode, parse
 
 from gateway.execution.requests import OperationRequest, RequestError
-from gateway.parameters import SHA256_PREFIX, Parameters
-from gateway.refusals import malformed
+from gateway.transports.parameters import SHA256_PREFIX, Parameters
+from gateway.transports.refusals import malformed
 
 FOLDER: Final = Path(__file__).parent / "documents"
 MAX_REGISTERED: Final = 1_000

@@ -17,9 +17,7 @@ from datastores.clock import utc_now
 from datastores.errors import GoingAwayError, SlowConsumerError
 from datastores.ids import new_id
 from datastores.partners import PartnerKeyDocument
-from gateway.endpoint import routes
 from gateway.execution.executor import GraphExecutor
-from gateway.http import GraphQLOverHTTP
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.development import DevelopmentIssuer
 from gateway.identity.identities import Identity, Person
@@ -27,8 +25,10 @@ from gateway.identity.partners import NewPartnerKey, new_partner_key
 from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.persisted import Documents, PersistedDocument, document_id
-from gateway.sse import EventStreams
-from gateway.websocket import GraphQLOverWebSocket, SocketLimits
+from gateway.transports.endpoint import routes
+from gateway.transports.http import GraphQLOverHTTP
+from gateway.transports.sse import EventStreams
+from gateway.transports.websocket import GraphQLOverWebSocket, SocketLimits
 from resolvers.context import Context, Viewer
 from schema.composition import Domain, Graph, root
 from schema.composition.fields import read_key

@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from gateway.access import Access
 from gateway.drain import Drain
-from gateway.limits import Limits
 from gateway.metrics import Metrics
+from gateway.transports.limits import Limits
 from tests.unit.gateway.servers import serving
 
 

@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.access import Access
 from gateway.drain import Drain
-from gateway.limits import Limits
 from gateway.logs import MAX_TEXT_LENGTH, configure_logs, remove_secrets, request_id
 from gateway.metrics import Metrics
 from gateway.settings import LogFormat, LogLevel
+from gateway.transports.limits import Limits
 from tests.unit.gateway.servers import serving
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"

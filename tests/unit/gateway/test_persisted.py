@@ -12,8 +12,8 @@ import pytest
 
 from gateway.execution.requests import RequestError
 from gateway.identity.development import DevelopmentIssuer
-from gateway.parameters import Parameters
 from gateway.persisted import MAX_REGISTERED, Documents, document_id, load_documents
+from gateway.transports.parameters import Parameters
 from tests.unit.gateway.belfry import GRAPHQL, GREETING, JSON, Server, post
 
 QUERY = '{ hello(name: "again") }'

@@ -13,8 +13,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.http import MAX_BODY_BYTES
-from gateway.negotiation import Accept, MediaType
+from gateway.transports.http import MAX_BODY_BYTES
+from gateway.transports.negotiation import Accept, MediaType
 
 BODY_TIMEOUT_S: Final = 10.0
 MAX_HEADERS: Final = 100

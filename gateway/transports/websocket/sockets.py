@@ -9,12 +9,12 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.http import header, request_id_of
 from gateway.metrics import Metrics
 from gateway.operations import Operations
-from gateway.origins import is_allowed_origin
-from gateway.websocket.connection import CLOSE_TIMEOUT_S, Authenticate, Connection, SocketLimits
-from gateway.websocket.messages import PROTOCOL, CloseCode
+from gateway.transports.http import header, request_id_of
+from gateway.transports.origins import is_allowed_origin
+from gateway.transports.websocket.connection import CLOSE_TIMEOUT_S, Authenticate, Connection, SocketLimits
+from gateway.transports.websocket.messages import PROTOCOL, CloseCode
 
 RETRY_AFTER_S: Final = 5
 DEFAULT_LIMITS: Final = SocketLimits()

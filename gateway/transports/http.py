@@ -13,16 +13,16 @@ from typing import Final
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.disconnects import ClientGone, while_connected
 from gateway.execution.requests import PreparedOperation, RequestError, Result
 from gateway.identity.errors import IdentityUnavailable, Unauthenticated
 from gateway.identity.identities import Anonymous, Identity
 from gateway.logs import request_id
-from gateway.negotiation import Accept, MediaType
 from gateway.operations import STATUSES, Asked, Operations, outcome_of
-from gateway.parameters import Parameters, from_body, from_query_string
-from gateway.refusals import Refusal
-from gateway.sse import EventStreams
+from gateway.transports.disconnects import ClientGone, while_connected
+from gateway.transports.negotiation import Accept, MediaType
+from gateway.transports.parameters import Parameters, from_body, from_query_string
+from gateway.transports.refusals import Refusal
+from gateway.transports.sse import EventStreams
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 PARTIAL_SUCCESS: Final = 294

@@ -16,9 +16,9 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from gateway import limits
-from gateway.http import MAX_BODY_BYTES
-from gateway.limits import Limits, cors
+from gateway.transports import limits
+from gateway.transports.http import MAX_BODY_BYTES
+from gateway.transports.limits import Limits, cors
 from tests.unit.gateway.servers import serving
 
 

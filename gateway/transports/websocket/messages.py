@@ -9,8 +9,8 @@ from typing import Any, Final
 import orjson
 
 from gateway.execution.requests import Result
-from gateway.parameters import MAX_JSON_DEPTH, Parameters, from_mapping, is_shallow
-from gateway.refusals import Refusal
+from gateway.transports.parameters import MAX_JSON_DEPTH, Parameters, from_mapping, is_shallow
+from gateway.transports.refusals import Refusal
 
 PROTOCOL: Final = "graphql-transport-ws"
 MAX_ID_LENGTH: Final = 128

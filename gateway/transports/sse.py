@@ -12,12 +12,12 @@ import orjson
 from starlette.types import Receive, Send
 
 from datastores.errors import GoingAwayError
-from gateway.disconnects import disconnected
 from gateway.execution.requests import PreparedOperation, Result
 from gateway.identity.rechecks import Recheck, still_holds
 from gateway.metrics import Metrics
 from gateway.operations import Asked, Operations
-from gateway.refusals import Refusal
+from gateway.transports.disconnects import disconnected
+from gateway.transports.refusals import Refusal
 
 KEEP_ALIVE_S: Final = 12.0
 SEND_TIMEOUT_S: Final = 30.0

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from gateway.refusals import malformed
+from gateway.transports.refusals import malformed
 
 MAX_JSON_DEPTH: Final = 64
 MAX_QUERY_STRING_FIELDS: Final = 20

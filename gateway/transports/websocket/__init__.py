@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.websocket.connection import SocketLimits
-from gateway.websocket.sockets import GraphQLOverWebSocket
+from gateway.transports.websocket.connection import SocketLimits
+from gateway.transports.websocket.sockets import GraphQLOverWebSocket
 
 __all__ = ["GraphQLOverWebSocket", "SocketLimits"]

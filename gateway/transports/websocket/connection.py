@@ -18,8 +18,8 @@ from gateway.identity.errors import IdentityUnavailable, Unauthenticated
 from gateway.identity.identities import ANONYMOUS, Identity, Partner
 from gateway.identity.rechecks import still_holds
 from gateway.operations import Asked, Operations
-from gateway.parameters import Parameters
-from gateway.websocket.messages import (
+from gateway.transports.parameters import Parameters
+from gateway.transports.websocket.messages import (
     ACK,
     PING,
     Close,

@@ -9,10 +9,10 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.negotiation import Accept, MediaType
-from gateway.parameters import NAMES, Parameters, from_body, from_query_string
-from gateway.refusals import Refusal
-from gateway.websocket.messages import (
+from gateway.transports.negotiation import Accept, MediaType
+from gateway.transports.parameters import NAMES, Parameters, from_body, from_query_string
+from gateway.transports.refusals import Refusal
+from gateway.transports.websocket.messages import (
     MAX_REASON_BYTES,
     Close,
     CloseCode,

@@ -1,0 +1,1 @@
+"""How requests come in and answers go out: HTTP, server-sent events, WebSockets, and what each refuses by itself."""
