@@ -19,7 +19,7 @@ from websockets.typing import Origin, Subprotocol
 from gateway.identity.development import DevelopmentIssuer
 from gateway.identity.oidc import LEEWAY_S
 from gateway.settings import Environment
-from gateway.websocket import SocketLimits
+from gateway.transports.websocket import SocketLimits
 from tests.unit.gateway.belfry import Server, until
 from tests.unit.gateway.servers import serving
 
