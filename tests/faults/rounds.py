@@ -1,0 +1,216 @@
+"""One round: gateways at work, one fault in the middle of it, then silence and every proof."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from datastores.mongo import Database, Driver
+from tests.faults import consumer, gateway
+from tests.faults.auditor import Auditor
+from tests.faults.journals import rows
+from tests.faults.processes import Child, python
+from tests.faults.proofs import Findings, examine
+from tests.faults.replica_set import ReplicaSet
+
+DRIVERS: Final[tuple[Driver, ...]] = ("motor", "pymongo")
+GATEWAYS: Final = 3
+WORK_TIMEOUT_S: Final = 60.0
+MAX_FREEING_S: Final = 5.0
+MAX_RECOVERY_S: Final = 30.0
+STUCK_MS: Final = 200
+CATCHES: Final = 60
+POLL_S: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a fault may strike."""
+
+    replicas: ReplicaSet
+    gateways: Sequence[Worker]
+    random: random.Random
+
+
+Fault = Callable[[Scene], Awaitable[float]]
+
+
+class Worker:
+    """A gateway or a consumer with its folder and its process."""
+
+    def __init__(self, folder: Path, name: str, module: str, plan: gateway.Plan | consumer.Plan) -> None:
+        self.name = name
+        self.folder = Path(plan.folder)
+        self.folder.mkdir()
+        self.child = Child(folder, name, python(module, asdict(plan)))
+
+    def answers(self, *, transfers: bool = True) -> list[float]:
+        """When its transfers (or messages) were answered, in seconds since 1970."""
+        found = rows(self.folder / "answers")
+        return [row["at"] for row in found if ("entry" in row["outcome"]) == transfers]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A round: what was struck, how long nobody was answered since, and what the proofs found."""
+
+    fault: str
+    recovery_s: float
+    answers: int
+    audits: int
+    unclear: Mapping[str, int]
+    findings: Findings
+
+
+def gateways(folder: Path, uri: str, database: str, seed: int, *, stable_keys: bool = True) -> list[Worker]:
+    """Gateways that are not yet started, half of them on each driver."""
+    plans = [
+        gateway.Plan(uri, database, DRIVERS[i % 2], str(folder / f"{database}-gateway{i}"), seed + i, stable_keys)
+        for i in range(GATEWAYS)
+    ]
+    return [Worker(folder, Path(plan.folder).name, gateway.__name__, plan) for plan in plans]
+
+
+def consumers(folder: Path, uri: str, database: str) -> list[Worker]:
+    """Two consumers that are not yet started: the first is to be left alone, the second to be killed."""
+    names = ("steady", "killed")
+    plans = [consumer.Plan(uri, database, DRIVERS[i], str(folder / name)) for i, name in enumerate(names)]
+    return [Worker(folder, name, consumer.__name__, plan) for name, plan in zip(names, plans, strict=True)]
+
+
+async def kill_primary(scene: Scene) -> float:
+    """Kill the primary's process; it comes back once another has taken over."""
+    primary = await scene.replicas.primary()
+    struck = time.time()
+    await primary.child.kill()
+    await until_answered(scene.gateways, struck)
+    await primary.child.start()
+    return struck
+
+
+async def pause_primary(scene: Scene) -> float:
+    """Stop the primary's process for longer than an election takes; then it goes on as if nothing had happened."""
+    primary = await scene.replicas.primary()
+    struck = time.time()
+    primary.child.signal(signal.SIGSTOP)
+    await asyncio.sleep(scene.random.uniform(4.0, 8.0))
+    primary.child.signal(signal.SIGCONT)
+    return struck
+
+
+async def step_down(scene: Scene) -> float:
+    """Make the primary hand over."""
+    primary = await scene.replicas.primary()
+    struck = time.time()
+    await scene.replicas.step_down(primary)
+    return struck
+
+
+async def cut_primary(scene: Scene) -> float:
+    """Cut the primary off from the other nodes; the gateways still reach all of them."""
+    network = scene.replicas.network
+    if network is None:
+        raise RuntimeError("there is no network to cut")
+    primary = await scene.replicas.primary()
+    struck = time.time()
+    network.cut(primary.number)
+    await asyncio.sleep(scene.random.uniform(5.0, 8.0))
+    network.heal(primary.number)
+    return struck
+
+
+async def kill_gateway(scene: Scene) -> float:
+    """Kill a gateway between the writes of a transaction and its commit; start it again with the same keys."""
+    victim = scene.random.choice(scene.gateways)
+    for _ in range(CATCHES):
+        struck = time.time()
+        victim.child.signal(signal.SIGSTOP)
+        await asyncio.sleep(2 * STUCK_MS / 1_000)
+        others = [each for each in scene.gateways if each is not victim]
+        is_silent = all(at < time.time() - STUCK_MS / 1_000 for each in others for at in each.answers())
+        if is_silent and await scene.replicas.has_stuck_transaction(STUCK_MS):
+            break
+        victim.child.signal(signal.SIGCONT)
+        await asyncio.sleep(scene.random.uniform(0.05, 0.2))
+    else:
+        raise RuntimeError("no gateway was caught within a transaction")
+    await victim.child.kill()
+    await until_answered(others, time.time())
+    await victim.child.start()
+    return struck
+
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    "kill primary": kill_primary,
+    "kill gateway": kill_gateway,
+    "pause primary": pause_primary,
+    "step down": step_down,
+    "cut primary": cut_primary,
+}
+
+
+async def play(name: str, scene: Scene, followers: Sequence[Worker], database: Database, auditor: Auditor) -> Outcome:
+    """Play one round of this fault, and prove."""
+    chance, audits = scene.random, auditor.audits
+    before = sum(len(each.answers()) for each in scene.gateways)
+    began = time.time()
+    for each in scene.gateways:
+        await each.child.start()
+    await until_answered(scene.gateways, began)
+    await asyncio.sleep(chance.uniform(0.5, 2.0))
+    killing = asyncio.create_task(_kill_and_resume(followers[-1], chance.uniform(0.0, 3.0)))
+    struck = await FAULTS[name](scene)
+    await scene.replicas.healthy()
+    await until_answered(scene.gateways, time.time())
+    await killing
+    await asyncio.sleep(1.0)
+    quiet = time.time()
+    statuses = [await each.child.end() for each in scene.gateways]
+    findings = await examine(database, [each.folder for each in scene.gateways], [each.folder for each in followers])
+    findings.broken += auditor.findings
+    findings.demand(not any(statuses), f"a gateway gave up: {[each.child.last_words() for each in scene.gateways]}")
+    findings.demand(followers[0].child.is_running, f"a consumer ended: {followers[0].child.last_words()}")
+    answers = [at for each in scene.gateways for at in each.answers()]
+    silence = longest_silence(answers, struck, quiet)
+    limit = MAX_FREEING_S if name == "kill gateway" else MAX_RECOVERY_S
+    findings.demand(silence < limit, f"nobody was answered for {silence:.1f} s")
+    unclear = _unclear(scene.gateways)
+    return Outcome(name, silence, len(answers) - before, auditor.audits - audits, unclear, findings)
+
+
+def longest_silence(answers: Sequence[float], since: float, until: float) -> float:
+    """The longest time in seconds between two answers, or from `since` to the first of them."""
+    moments = [since, *sorted(at for at in answers if since < at < until), until]
+    return max(later - earlier for earlier, later in pairwise(moments))
+
+
+async def until_answered(workers: Sequence[Worker], since: float) -> None:
+    """Wait until each of these gateways has been answered after `since`."""
+    async with asyncio.timeout(WORK_TIMEOUT_S):
+        for worker in workers:
+            while not any(at > since for at in worker.answers()):
+                if not worker.child.is_running:
+                    raise RuntimeError(f"{worker.name} ended: {worker.child.last_words()}")
+                await asyncio.sleep(POLL_S)
+
+
+async def _kill_and_resume(worker: Worker, after_s: float) -> None:
+    await asyncio.sleep(after_s)
+    await worker.child.kill()
+    await worker.child.start()
+
+
+def _unclear(workers: Sequence[Worker]) -> Mapping[str, int]:
+    found: Counter[str] = Counter()
+    for worker in workers:
+        for row in rows(worker.folder / "tries"):
+            found.update(row["unclear"])
+    return found
