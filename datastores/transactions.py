@@ -38,7 +38,7 @@ async def run_transaction(
     (nothing was written) or OutcomeUnknownError (the commit was not confirmed) when the time is over.
     """
     give_up = time.monotonic() + timeout_s
-    attempt = 0
+    attempt = duplicates = 0
     while True:
         attempt += 1
         try:
@@ -47,7 +47,8 @@ async def run_transaction(
                 await commit(session, give_up, jitter)
                 return outcome
         except PyMongoError as error:
-            if not may_retry(error, attempt):
+            duplicates += is_duplicate(error)
+            if not may_retry(error, duplicates):
                 raise
             if time.monotonic() > give_up:
                 raise UnavailableError("The database is not available now: try again") from error
@@ -101,10 +102,12 @@ async def add_to_counters(
         await database.bulk_write(collection, writes, ordered=False, session=session)
 
 
-async def commit(session: Session, give_up: float, jitter: Callable[[], float]) -> None:
+async def commit(
+    session: Session, give_up: float, jitter: Callable[[], float], clock: Callable[[], float] = time.monotonic
+) -> None:
     """Commit, and again while the database does not say whether it did.
 
-    Raises OutcomeUnknownError past `give_up` (of `time.monotonic`), and the driver's error where nothing was written.
+    Raises OutcomeUnknownError past `give_up` (of `clock`), and the driver's error where nothing was written.
     """
     while True:
         try:
@@ -113,17 +116,21 @@ async def commit(session: Session, give_up: float, jitter: Callable[[], float]) 
         except PyMongoError as error:
             if not error.has_error_label("UnknownTransactionCommitResult"):
                 raise
-            if time.monotonic() > give_up:
+            if clock() > give_up:
                 raise OutcomeUnknownError("The database did not confirm: the change may have happened") from error
         await asyncio.sleep(_MAX_BACKOFF_S * jitter())
 
 
-def may_retry(error: PyMongoError, attempt: int) -> bool:
-    """Whether the same transaction may succeed if it is run again: after a conflict, or one of the first duplicates."""
+def may_retry(error: PyMongoError, duplicates: int) -> bool:
+    """Whether the same transaction may succeed if it is run again: after a conflict, or one of the first duplicates.
+
+    `duplicates` is how many duplicate keys its tries have met, this one included; conflicts between them do not count.
+    """
+    return duplicates < MAX_DUPLICATES if is_duplicate(error) else error.has_error_label("TransientTransactionError")
+
+
+def is_duplicate(error: PyMongoError) -> bool:
+    """Whether a unique index refused what was to be written."""
     if isinstance(error, BulkWriteError):
-        duplicate = any(item.get("code") == _DUPLICATE_KEY for item in (error.details or {}).get("writeErrors", ()))
-    else:
-        duplicate = isinstance(error, DuplicateKeyError)
-    if duplicate:
-        return attempt < MAX_DUPLICATES
-    return error.has_error_label("TransientTransactionError")
+        return any(item.get("code") == _DUPLICATE_KEY for item in (error.details or {}).get("writeErrors", ()))
+    return isinstance(error, DuplicateKeyError)

@@ -21,7 +21,7 @@ from pymongo.errors import PyMongoError
 from datastores.clock import utc_now
 from datastores.errors import ExpectedError, OutcomeUnknownError, RateLimitedError, UnavailableError
 from datastores.mongo import MAX_LIMIT, Database, Session
-from datastores.transactions import commit, may_retry
+from datastores.transactions import commit, is_duplicate, may_retry
 
 from .work import Act, NotReadError, Read, Values, Work
 
@@ -72,6 +72,7 @@ class CommitLoop:
     now: Callable[[], datetime] = utc_now
     jitter: Callable[[], float] = random.random
     on_batch: OnBatch = _ignore
+    clock: Callable[[], float] = time.monotonic
     statistics: CommitStatistics = field(default_factory=CommitStatistics)
     _queue: deque[_Waiting[Any]] = field(default_factory=deque)
     _task: asyncio.Task[None] | None = None
@@ -133,9 +134,9 @@ class CommitLoop:
             waiting.future.set_exception(error)
 
     async def _commit_batch(self, batch: list[_Waiting[Any]]) -> None:
-        started = time.monotonic()
+        started = self.clock()
         give_up = started + MAX_BATCH_S
-        attempt = 0
+        attempt = duplicates = 0
         self.statistics.batches += 1
         self.statistics.largest_batch = max(self.statistics.largest_batch, len(batch))
         settled: list[Any] | None = None
@@ -146,14 +147,15 @@ class CommitLoop:
                 settled = await self._attempt(batch, attempt, give_up)
                 continue
             except PyMongoError as error:
-                if not may_retry(error, attempt):
+                duplicates += is_duplicate(error)
+                if not may_retry(error, duplicates):
                     raise
-                if time.monotonic() > give_up:
+                if self.clock() > give_up:
                     raise UnavailableError("The database is not available now: try again") from error
             pause = min(_BACKOFF_S * 2 ** min(attempt, 10), _MAX_BACKOFF_S)
             await asyncio.sleep(pause * self.jitter())
         self.statistics.acts += len(settled)
-        self.on_batch(self.name, len(settled), attempt, time.monotonic() - started)
+        self.on_batch(self.name, len(settled), attempt, self.clock() - started)
         for waiting, outcome in zip(batch, settled, strict=False):
             if waiting.future.done():
                 continue
@@ -176,7 +178,7 @@ class CommitLoop:
                 if matched != updates:
                     raise RuntimeError(f"{collection}: {updates - matched} documents to update have gone")
             if writes:
-                await commit(session, give_up, self.jitter)
+                await commit(session, give_up, self.jitter, self.clock)
             return outcomes
 
     async def _read(self, work: Work, acts: Sequence[Act[Any]], session: Session) -> None:
