@@ -54,7 +54,8 @@ def append_refund(
     )
     if not 0 < transfer.amount <= left:
         error = ConflictError("More was asked back than is left of this transfer" if left else "It is all refunded")
-        return append_refusal(work, command, error, draft_of(transfer, legs=own_legs(command, transfer), refused=True))
+        legs = own_legs(work, command, transfer)
+        return append_refusal(work, command, error, draft_of(transfer, legs=legs, refused=True))
     outcome = append_transfer(work, command, transfer)
     if outcome.posted:
         record_transfer(work, original_id, refunded=refunded + transfer.amount)

@@ -150,7 +150,8 @@ def append_reserve(work: Work, command: Command, transfer: Transfer) -> Outcome:
 def _decide(work: Work, command: Command, transfer: Transfer, state: EntryState, effect: Effect) -> Outcome:
     error = _refused(work, transfer)
     if error is not None:
-        return append_refusal(work, command, error, draft_of(transfer, legs=own_legs(command, transfer), refused=True))
+        legs = own_legs(work, command, transfer)
+        return append_refusal(work, command, error, draft_of(transfer, legs=legs, refused=True))
     for party in transfer.parties:
         opened(work, party.account_id, party.kind, transfer.currency, party.owner_id)
     entry = append(work, command, draft_of(transfer, legs=transfer.legs, state=state, effect=effect))
@@ -236,10 +237,11 @@ def _refused(work: Work, transfer: Transfer) -> ExpectedError | None:
     return None
 
 
-def own_legs(command: Command, transfer: Transfer) -> tuple[tuple[str, int], ...]:
-    """What the caller may see of a refusal: the leg on their own wallet."""
+def own_legs(work: Work, command: Command, transfer: Transfer) -> tuple[tuple[str, int], ...]:
+    """What the caller may see of a refusal: the leg on their own wallet, where it is open already."""
     parties = zip(transfer.parties, transfer.legs, strict=False)
-    return tuple(leg for party, leg in parties if party.owner_id == command.caller)
+    own = (leg for party, leg in parties if party.owner_id == command.caller)
+    return tuple(leg for leg in own if work.get(ACCOUNTS, leg[0]) is not None)
 
 
 def first_record(transfer: Transfer, state: EntryState) -> Document:
