@@ -1,6 +1,6 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev dev test test-unit test-integration test-contract test-clients test-browser bench-ledger graphiql lint format lock clean
+.PHONY: help setup setup-dev dev simulate test test-unit test-integration test-contract test-clients test-browser bench-ledger graphiql lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -41,6 +41,9 @@ test-clients: setup-dev ## Tests with clients and audits from npm (needs Node)
 test-browser: setup-dev ## Tests of GraphiQL in Chromium (CHROMIUM=path if it is not found)
 	@test -x "$(CHROMIUM)" || { echo "agora: Chromium is missing: install it, or say where it is with CHROMIUM=..." >&2; exit 1; }
 	$(BIN)/pytest tests/browser $(ARGS)
+
+simulate: setup-dev ## Seeded histories of the ledger under faults (SEEDS=2000, or SEED=1234 to see one)
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
 bench-ledger: setup-dev ## Measure the ledger beside a naive transaction and a bulk insert (QUICK=1: three minutes)
 	$(BIN)/python -m bench.ledger

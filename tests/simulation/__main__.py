@@ -1,0 +1,68 @@
+"""Knows the command: `python -m tests.simulation --seeds 2000`, and `--seed 1234` to see one history again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .history import Result, simulate
+
+DEFAULT_SEEDS = 2_000
+MAX_SHOWN = 10
+MAX_PROBLEMS = 3
+
+
+def main() -> int:
+    """0 where every history held, else 1."""
+    parser = argparse.ArgumentParser(prog="make simulate", description="Seeded histories of the ledger's commit loop")
+    parser.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, help="how many histories to run")
+    parser.add_argument("--start", type=int, default=0, help="the first seed of them")
+    parser.add_argument("--seed", type=int, help="run this one history alone and print all that happens in it")
+    asked = parser.parse_args()
+    if asked.seed is not None:
+        return _show(simulate(asked.seed, keep_trace=True))
+    return _run(range(asked.start, asked.start + asked.seeds))
+
+
+def _show(result: Result) -> int:
+    _say(*result.trace.lines)
+    _say(f"seed {result.seed}: {result.wishes} wishes, {result.entries} entries, trace {result.trace.hash}")
+    _say(*(f"  does not hold: {problem}" for problem in result.problems))
+    return 1 if result.problems else 0
+
+
+def _run(seeds: range) -> int:
+    started = time.perf_counter()
+    totals: Counter[str] = Counter()
+    failed = 0
+    failures = TextColumn("{task.fields[failed]} failed")
+    columns = (TextColumn("histories"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), failures)
+    with Progress(*columns) as progress:
+        task = progress.add_task("histories", total=len(seeds), failed=0)
+        for seed in seeds:
+            result = simulate(seed)
+            totals.update(result.counts)
+            if result.problems:
+                failed += 1
+                if failed <= MAX_SHOWN:
+                    lines = [f"make simulate SEED={seed}", *result.problems[:MAX_PROBLEMS]]
+                    progress.console.print("\n  ".join(lines), markup=False, highlight=False, soft_wrap=True)
+            progress.update(task, advance=1, failed=failed)
+    seconds = time.perf_counter() - started
+    _say(f"{len(seeds)} histories in {seconds:.1f} s, {len(seeds) / seconds:.0f} a second; {failed} failed")
+    _say(*(f"{count:9,} {name}" for name, count in totals.items()))
+    return 1 if failed else 0
+
+
+def _say(*lines: str) -> None:
+    if lines:
+        Console(soft_wrap=True).print(*lines, sep="\n", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

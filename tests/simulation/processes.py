@@ -1,0 +1,60 @@
+"""Processes: each has the real commit loop of the ledger, a clock of its own, and may crash."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+from datastores import ledger
+from datastores.commit import Act, CommitLoop
+
+from .database import SimulatedDatabase
+
+START: Final = datetime(2026, 1, 1)
+MOST_SKEW_S: Final = 2.0
+
+
+class CrashedError(Exception):
+    """The process that was asked is gone; what it had been asked may have happened."""
+
+
+@dataclass(eq=False)
+class Process:
+    """One process with its loop of commits."""
+
+    name: str
+    database: SimulatedDatabase
+    random: Random
+    alive: bool = True
+    loop: CommitLoop = field(init=False)
+    _requests: dict[asyncio.Task[Any], None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        skew_ms = int(self.random.uniform(-MOST_SKEW_S, MOST_SKEW_S) * 1_000)
+        clock = asyncio.get_running_loop().time
+
+        def now() -> datetime:
+            return START + timedelta(milliseconds=skew_ms + int(clock() * 1_000))
+
+        self.loop = CommitLoop(self.database, ledger.COMMIT_LOOP, now, self.random.random, clock=clock)
+
+    async def submit(self, act: Act[Any], timeout_s: float) -> Any:
+        """The act's outcome; raises CrashedError where the process crashes before it answers."""
+        task = asyncio.create_task(self.loop.submit(act, timeout_s=timeout_s))
+        self._requests[task] = None
+        try:
+            return await task
+        except asyncio.CancelledError:
+            raise CrashedError(self.name) from None
+        finally:
+            del self._requests[task]
+
+    def crash(self) -> None:
+        """Be gone: nobody gets an answer, the loop never goes on, transactions stay open until the server ends them."""
+        self.alive = False
+        self.database.crash()
+        for task in self._requests:
+            task.cancel()

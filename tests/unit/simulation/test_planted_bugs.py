@@ -1,0 +1,110 @@
+"""Whoever breaks a promise of the ledger is caught by the simulator, within a few dozen seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import pytest
+from pymongo import IndexModel
+from pymongo.errors import PyMongoError
+
+from datastores import ledger
+from datastores.commit import Act, CommitLoop, Work, loops
+from datastores.errors import ExpectedError
+from datastores.ids import derived_id
+from datastores.ledger import Command, Draft, Outcome, acts, refunds, transfers
+from datastores.mongo import Document, Filter, Session
+from tests.simulation.database import SimulatedDatabase
+from tests.simulation.faults import TRANSIENT
+from tests.simulation.history import simulate
+from tests.simulation.storage import Storage
+
+MAX_SEEDS: Final = 60
+Plant = Callable[[pytest.MonkeyPatch], None]
+HEAD: Final = ("heads", "main")
+
+
+def skip_the_look_up_on_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = ledger.stored_outcome
+
+    def only_at_first(work: Work, command: Command) -> Outcome | None:
+        return look_up(work, command) if work.attempt == 1 else None
+
+    monkeypatch.setattr(acts, "stored_outcome", only_at_first)
+
+
+def forget_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = ledger.append_refusal
+
+    def forget(work: Work, command: Command, error: ExpectedError, draft: Draft | None = None) -> Outcome:
+        return keep(work.overlay(), command, error, draft)
+
+    monkeypatch.setattr(transfers, "append_refusal", forget)
+    monkeypatch.setattr(refunds, "append_refusal", forget)
+
+
+def count_outside_the_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = CommitLoop._read
+    taken: WeakKeyDictionary[Storage, int] = WeakKeyDictionary()
+
+    async def number_before(loop: CommitLoop, work: Work, batch: Sequence[Act[Any]], session: Session) -> None:
+        await read(loop, work, batch, session)
+        assert isinstance(loop.database, SimulatedDatabase)
+        storage, head = loop.database._storage, work._documents.get(HEAD)
+        before = taken.get(storage, 0) if head else 0
+        taken[storage] = before + len(batch)
+        if head:
+            work._documents[HEAD] = {**head, "n": before}
+
+    monkeypatch.setattr(CommitLoop, "_read", number_before)
+
+
+def rerun_the_batch_on_an_unknown_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def commit(session: Session, *_: object) -> None:
+        try:
+            await session.commit()
+        except PyMongoError as error:
+            error._add_error_label(TRANSIENT)
+            raise
+
+    monkeypatch.setattr(loops, "commit", commit)
+    skip_the_look_up_on_a_retry(monkeypatch)
+
+
+def make_every_try_a_new_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_this_try(command: Command) -> None:
+        object.__setattr__(command, "entry_id", derived_id("ent", command.caller, command.key, command.salt))
+
+    monkeypatch.setattr(Command, "__post_init__", of_this_try)
+
+
+def read_outside_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = SimulatedDatabase.find
+
+    async def newest(database: SimulatedDatabase, name: str, filter: Filter, **options: Any) -> list[Document]:
+        return await find(database, name, filter, **{**options, "session": None})
+
+    monkeypatch.setattr(SimulatedDatabase, "find", newest)
+
+
+PLANTED: list[tuple[Plant, bool, str]] = [
+    (skip_the_look_up_on_a_retry, True, "acknowledged and not there"),
+    (forget_refusals, True, "acknowledged and not there"),
+    (count_outside_the_transaction, True, "a commit brings"),
+    (rerun_the_batch_on_an_unknown_commit, True, "acknowledged and not there"),
+    (make_every_try_a_new_command, False, "applied 2 times"),
+    (read_outside_the_snapshot, False, "sums to"),
+]
+
+
+@pytest.mark.parametrize(("plant", "unique", "found"), PLANTED, ids=[plant.__name__ for plant, _, _ in PLANTED])
+def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant, unique: bool, found: str) -> None:
+    none: dict[str, Sequence[IndexModel]] = {collection: [] for collection in ledger.INDEXES}
+    plant(monkeypatch)
+
+    results = (simulate(seed, indexes=ledger.INDEXES if unique else none) for seed in range(MAX_SEEDS))
+    problems = next((r.problems for r in results if any(found in problem for problem in r.problems)), [])
+
+    assert problems
