@@ -14,6 +14,7 @@ from datastores.mongo import Document, Filter, Write
 from .faults import conflict, duplicate, no_such_transaction
 
 LIFETIME_S: Final = 3.0
+SURPRISE: Final = 0.1
 Key = tuple[str, str]
 Claim = tuple[str, str, tuple[Any, ...]]
 Changes = Mapping[Key, Document | None]
@@ -158,11 +159,19 @@ class Storage:
             raise conflict(f"{id} was written")
         for unique in self.indexes[collection]:
             if (values := unique.values(document)) is not None:
-                other = self._unique.get((collection, unique.name, values))
-                own = other is not None and (collection, other) in transaction.writes
-                self._claim(collection, unique.name, values, transaction, exists=other not in (None, id) and not own)
+                self._claim_unique((collection, unique.name, values), id, transaction)
         self._writers[key] = transaction
         transaction.writes[key] = document
+
+    def _claim_unique(self, claim: Claim, id: str, transaction: Transaction) -> None:
+        collection, index, values = claim
+        other = self._unique.get(claim)
+        if other is None or other == id or (collection, other) in transaction.writes:
+            self._claim(collection, index, values, transaction, exists=False)
+        elif self._versions[collection][other][-1][0] <= (transaction.snapshot or 0):
+            raise duplicate(index, values)
+        else:
+            self._claim(collection, index, values, transaction, exists=True)
 
     def _claim(
         self, collection: str, index: str, values: tuple[Any, ...], transaction: Transaction, *, exists: bool
@@ -174,8 +183,8 @@ class Storage:
         if holder is transaction and index == "_id_":
             raise duplicate(index, values)
         if exists:
-            # A server says the one or the other of what was committed after the snapshot.
-            raise duplicate(index, values) if self._random.random() < 0.5 else conflict(f"{index} {values}")
+            # Of what was committed after the snapshot a server says that it conflicts; the loop must bear either.
+            raise duplicate(index, values) if self._random.random() < SURPRISE else conflict(f"{index} {values}")
         self._claims[claim] = transaction
         transaction.claims.add(claim)
 

@@ -1,0 +1,218 @@
+"""The simulated database answers what the real one answers: the same steps on both, compared word by word."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+import pytest
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo.errors import PyMongoError
+
+from datastores import ledger
+from datastores.mongo import Database, Document, Session, Write
+from datastores.transactions import is_duplicate
+from tests.simulation.database import SimulatedDatabase
+from tests.simulation.faults import TRANSIENT, Faults, Trace
+from tests.simulation.storage import Storage
+
+Told = list[str]
+Steps = Callable[["Hands"], Awaitable[None]]
+ACCOUNTS = "accounts"
+
+
+class Hands:
+    """Takes steps in transactions and writes down what the database said."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.told: Told = []
+
+    async def write(self, session: Session, *writes: Write) -> None:
+        await self._tell("write", self.database.bulk_write(ACCOUNTS, list(writes), ordered=False, session=session))
+
+    async def commit(self, session: Session) -> None:
+        await self._tell("commit", session.commit())
+
+    async def read(self, session: Session | None, *ids: str) -> None:
+        async def found() -> Any:
+            documents = await self.database.find(ACCOUNTS, {"_id": {"$in": list(ids)}}, limit=10, session=session)
+            return sorted((d["_id"], d["n"]) for d in documents)
+
+        await self._tell("read", found())
+
+    async def _tell(self, what: str, answer: Awaitable[Any]) -> None:
+        try:
+            self.told.append(f"{what}: {await answer}")
+        except PyMongoError as error:
+            kind = "duplicate" if is_duplicate(error) else "transient" if error.has_error_label(TRANSIENT) else "error"
+            self.told.append(f"{what}: {kind}")
+
+    async def put(self, *writes: Write) -> None:
+        """Write and commit in a transaction of its own."""
+        async with self.database.transaction() as session:
+            await self.write(session, *writes)
+            await self.commit(session)
+
+
+def insert(id: str, owner: str | None = None, currency: str = "EUR", n: int = 0) -> InsertOne[Document]:
+    return InsertOne({"_id": id, "owner_id": owner, "currency": currency, "n": n})
+
+
+def update(id: str, n: int) -> UpdateOne:
+    return UpdateOne({"_id": id}, {"$set": {"n": n}})
+
+
+async def a_snapshot_stays_as_it_was(hands: Hands) -> None:
+    await hands.put(insert("a"))
+    async with hands.database.transaction() as session:
+        await hands.read(session, "a", "b")
+        await hands.put(update("a", 1), insert("b"))
+        await hands.read(session, "a", "b")
+    await hands.read(None, "a", "b")
+
+
+async def a_snapshot_begins_with_the_first_command(hands: Hands) -> None:
+    async with hands.database.transaction() as session:
+        await hands.put(insert("a", n=7))
+        await hands.read(session, "a")
+
+
+async def own_writes_are_seen(hands: Hands) -> None:
+    await hands.put(insert("a"), insert("b"), insert("c"))
+    async with hands.database.transaction() as session:
+        replaced: ReplaceOne[Document] = ReplaceOne({"_id": "c"}, {"owner_id": None, "currency": "JPY", "n": 9})
+        await hands.write(session, insert("d"), update("a", 5), DeleteOne({"_id": "b"}), replaced)
+        await hands.read(session, "a", "b", "c", "d")
+        await hands.read(None, "a", "b", "c", "d")
+        await hands.commit(session)
+    await hands.read(None, "a", "b", "c", "d")
+
+
+async def what_is_not_committed_is_not_there(hands: Hands) -> None:
+    async with hands.database.transaction() as session:
+        await hands.write(session, insert("a"))
+    await hands.read(None, "a")
+
+
+async def an_update_of_what_is_gone_matches_nothing(hands: Hands) -> None:
+    await hands.put(insert("a"))
+    await hands.put(update("a", 1), update("z", 1), DeleteOne({"_id": "z"}))
+
+
+async def a_write_after_anothers_commit_conflicts(hands: Hands) -> None:
+    await hands.put(insert("a"))
+    async with hands.database.transaction() as session:
+        await hands.read(session, "a")
+        await hands.put(update("a", 1))
+        await hands.write(session, update("a", 2))
+        await hands.read(session, "a")
+        await hands.commit(session)
+    await hands.read(None, "a")
+
+
+async def two_who_write_at_once_conflict(hands: Hands) -> None:
+    await hands.put(insert("a"))
+    async with hands.database.transaction() as first, hands.database.transaction() as second:
+        await hands.write(first, update("a", 1))
+        await hands.write(second, update("a", 2))
+        await hands.commit(first)
+    await hands.read(None, "a")
+
+
+async def two_who_insert_at_once_conflict(hands: Hands) -> None:
+    async with hands.database.transaction() as first, hands.database.transaction() as second:
+        await hands.write(first, insert("a", n=1))
+        await hands.write(second, insert("a", n=2))
+        await hands.commit(first)
+    await hands.read(None, "a")
+
+
+async def two_of_one_unique_key_at_once_conflict(hands: Hands) -> None:
+    async with hands.database.transaction() as first, hands.database.transaction() as second:
+        await hands.write(first, insert("a", "ann"))
+        await hands.write(second, insert("b", "ann"))
+        await hands.commit(first)
+    await hands.read(None, "a", "b")
+
+
+async def what_is_there_already_is_a_duplicate(hands: Hands) -> None:
+    await hands.put(insert("a"))
+    await hands.put(insert("a"))
+
+
+async def a_unique_key_that_is_there_already_is_a_duplicate(hands: Hands) -> None:
+    await hands.put(insert("a", "ann"))
+    await hands.put(insert("b", "ann"))
+    await hands.put(insert("b", "ann", "JPY"))
+    await hands.read(None, "a", "b")
+
+
+async def a_partial_index_leaves_the_others_alone(hands: Hands) -> None:
+    await hands.put(insert("a"), insert("b"))
+    await hands.read(None, "a", "b")
+
+
+async def a_key_may_move_within_a_transaction(hands: Hands) -> None:
+    await hands.put(insert("a", "ann"))
+    async with hands.database.transaction() as session:
+        await hands.write(session, DeleteOne({"_id": "a"}))
+        await hands.write(session, insert("b", "ann"))
+        await hands.commit(session)
+    await hands.read(None, "a", "b")
+
+
+async def an_id_inserted_since_the_snapshot(hands: Hands) -> None:
+    async with hands.database.transaction() as session:
+        await hands.read(session, "a")
+        await hands.put(insert("a", n=1))
+        await hands.write(session, insert("a", n=2))
+
+
+async def a_unique_key_inserted_since_the_snapshot(hands: Hands) -> None:
+    async with hands.database.transaction() as session:
+        await hands.read(session, "a")
+        await hands.put(insert("a", "ann"))
+        await hands.write(session, insert("b", "ann"))
+
+
+async def a_commit_may_be_repeated(hands: Hands) -> None:
+    async with hands.database.transaction() as session:
+        await hands.write(session, insert("a"))
+        await hands.commit(session)
+        await hands.commit(session)
+    await hands.read(None, "a")
+
+
+SAME: list[Steps] = [
+    a_snapshot_stays_as_it_was,
+    a_snapshot_begins_with_the_first_command,
+    own_writes_are_seen,
+    what_is_not_committed_is_not_there,
+    an_update_of_what_is_gone_matches_nothing,
+    a_write_after_anothers_commit_conflicts,
+    two_who_write_at_once_conflict,
+    two_who_insert_at_once_conflict,
+    two_of_one_unique_key_at_once_conflict,
+    what_is_there_already_is_a_duplicate,
+    a_unique_key_that_is_there_already_is_a_duplicate,
+    a_partial_index_leaves_the_others_alone,
+    a_key_may_move_within_a_transaction,
+    an_id_inserted_since_the_snapshot,
+    a_unique_key_inserted_since_the_snapshot,
+    a_commit_may_be_repeated,
+]
+
+
+@pytest.mark.parametrize("steps", SAME, ids=lambda steps: steps.__name__)
+async def test_both_say_the_same(database: Database, steps: Steps) -> None:
+    real = Hands(database)
+    storage = Storage(ledger.INDEXES, Random(0), asyncio.get_running_loop().time)
+    simulated = Hands(SimulatedDatabase(storage, Faults(Random(0), 0.0), Trace(), "process"))
+
+    await steps(real)
+    await steps(simulated)
+
+    assert simulated.told == real.told
