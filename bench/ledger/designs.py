@@ -13,7 +13,7 @@ from pymongo.read_concern import ReadConcern
 
 from datastores import ledger
 from datastores.clock import utc_now
-from datastores.commit import MAX_ACTS, CommitLoop, Work, by_id
+from datastores.commit import MAX_ACTS, CommitLoops, Work, by_id
 from datastores.ledger import Entry, Head
 from datastores.ledger.accounts import ACCOUNTS, AccountKind, new_account
 from datastores.ledger.entries import ENTRIES, HEADS, PARTITION
@@ -76,7 +76,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.commits = CommitLoop(database, ledger.COMMIT_LOOP)
+        self.commits = CommitLoops(database)[ledger.COMMIT_LOOP]
 
     async def prepare(self, requests: Sequence[Request]) -> None:
         return None

@@ -1,7 +1,8 @@
 """The commit loop, through which every numbered log and the ledger are written."""
 
 from .loops import DEFAULT_TIMEOUT_S, MAX_ACTS, MAX_WEIGHT, CommitLoop, CommitLoops, CommitStatistics
-from .work import Act, NotReadError, Read, Work, by_fields, by_id
+from .turns import Turns
+from .work import Act, NotReadError, Read, Work, by_fields, by_id, by_new_id
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
@@ -13,7 +14,9 @@ __all__ = [
     "CommitStatistics",
     "NotReadError",
     "Read",
+    "Turns",
     "Work",
     "by_fields",
     "by_id",
+    "by_new_id",
 ]

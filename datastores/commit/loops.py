@@ -23,6 +23,7 @@ from datastores.errors import ExpectedError, OutcomeUnknownError, RateLimitedErr
 from datastores.mongo import MAX_LIMIT, Database, Session
 from datastores.transactions import commit, is_duplicate, may_retry
 
+from .turns import Turns
 from .work import Act, NotReadError, Read, Values, Work
 
 MAX_ACTS: Final = 512
@@ -73,6 +74,7 @@ class CommitLoop:
     jitter: Callable[[], float] = random.random
     on_batch: OnBatch = _ignore
     clock: Callable[[], float] = time.monotonic
+    turns: Turns | None = None
     statistics: CommitStatistics = field(default_factory=CommitStatistics)
     _queue: deque[_Waiting[Any]] = field(default_factory=deque)
     _task: asyncio.Task[None] | None = None
@@ -102,11 +104,15 @@ class CommitLoop:
 
     async def _run(self) -> None:
         while self._queue:
+            if self.turns is not None:
+                await self.turns.wait()
             batch = self._collect()
             try:
                 await self._commit_batch(batch)
             except Exception as error:
                 await self._fail(batch, error)
+        if self.turns is not None:
+            await self.turns.end()
 
     def _collect(self) -> list[_Waiting[Any]]:
         batch: list[_Waiting[Any]] = []
@@ -154,6 +160,9 @@ class CommitLoop:
                     raise UnavailableError("The database is not available now: try again") from error
             pause = min(_BACKOFF_S * 2 ** min(attempt, 10), _MAX_BACKOFF_S)
             await asyncio.sleep(pause * self.jitter())
+            if self.turns is not None:
+                self.turns.lost(attempt)
+                await self.turns.wait()
         self.statistics.acts += len(settled)
         self.on_batch(self.name, len(settled), attempt, self.clock() - started)
         for waiting, outcome in zip(batch, settled, strict=False):
@@ -168,11 +177,13 @@ class CommitLoop:
     async def _attempt(self, batch: list[_Waiting[Any]], attempt: int, give_up: float) -> list[Any]:
         """Outcomes (or ExpectedErrors) of the first acts of the batch; the rest needs another batch."""
         async with self.database.transaction() as session:
-            work = Work(self.now(), attempt)
-            await self._read(work, [waiting.act for waiting in batch], session)
-            outcomes = _decide(work, [waiting.act for waiting in batch])
+            acts = [waiting.act for waiting in batch]
+            work, outcomes = await self._decided(acts, attempt, session)
+            if not work.is_proven:
+                work, outcomes = await self._decided(acts, attempt + 1, session)
             writes = work.writes()
-            for collection, operations in writes.items():
+            # The shortest first: a conflict over a head shows before the rest is sent in vain.
+            for collection, operations in sorted(writes.items(), key=lambda item: len(item[1])):
                 updates = sum(isinstance(operation, UpdateOne | ReplaceOne) for operation in operations)
                 matched = await self.database.bulk_write(collection, operations, ordered=False, session=session)
                 if matched != updates:
@@ -180,6 +191,11 @@ class CommitLoop:
             if writes:
                 await commit(session, give_up, self.jitter, self.clock)
             return outcomes
+
+    async def _decided(self, acts: Sequence[Act[Any]], attempt: int, session: Session) -> tuple[Work, list[Any]]:
+        work = Work(self.now(), attempt)
+        await self._read(work, acts, session)
+        return work, _decide(work, acts)
 
     async def _read(self, work: Work, acts: Sequence[Act[Any]], session: Session) -> None:
         rounds = [act.reads(work) for act in acts]
@@ -209,7 +225,9 @@ class CommitLoops:
 
     def __getitem__(self, name: str) -> CommitLoop:
         if name not in self.loops:
-            self.loops[name] = CommitLoop(self._database, name, self._now, on_batch=self._on_batch)
+            self.loops[name] = CommitLoop(
+                self._database, name, self._now, on_batch=self._on_batch, turns=Turns(self._database, name)
+            )
         return self.loops[name]
 
     async def drain(self) -> None:
@@ -236,7 +254,9 @@ def _decide(work: Work, acts: Sequence[Act[Any]]) -> list[Any]:
 def _merged(work: Work, reads: Sequence[Read]) -> list[Read]:
     together: dict[tuple[str, tuple[str, ...]], dict[Values, None]] = {}
     for read in reads:
-        if (missing := work.has_read(read)) is not None:
+        if read.expected_new and work.attempt == 1:
+            work.assume_absent(read)
+        elif (missing := work.has_read(read)) is not None:
             together.setdefault((read.collection, read.fields), {}).update(dict.fromkeys(missing.values))
     return [Read(collection, fields, tuple(values)) for (collection, fields), values in together.items()]
 

@@ -17,16 +17,29 @@ Values = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Documents that an act needs: those whose `fields` have one of the `values`, each a tuple as long as `fields`."""
+    """Documents that an act needs: those whose `fields` have one of the `values`, each a tuple as long as `fields`.
+
+    `expected_new` are ids that the act will insert: only once that has failed are they looked up.
+    """
 
     collection: str
     fields: tuple[str, ...]
     values: tuple[Values, ...]
+    expected_new: bool = False
 
 
 def by_id(collection: str, *ids: str) -> Read:
     """The documents with these ids."""
     return Read(collection, ("_id",), tuple((id,) for id in ids))
+
+
+def by_new_id(collection: str, *ids: str) -> Read:
+    """The documents with these ids, which this act inserts unless an earlier try of it has.
+
+    The first try of a batch takes them to be absent and leaves it to the unique index to object. Where an act comes to
+    an outcome without inserting them, the batch is decided again with what is there.
+    """
+    return Read(collection, ("_id",), tuple((id,) for id in ids), expected_new=True)
 
 
 def by_fields(collection: str, **fields: Any) -> Read:
@@ -56,6 +69,8 @@ class Work:
         self._inserted: dict[tuple[str, str], None] = {}
         self._changes: dict[tuple[str, str], dict[str, Any]] = {}
         self._deleted: dict[tuple[str, str], None] = {}
+        self._assumed: set[tuple[str, str]] = set()
+        self._trusted: set[tuple[str, str]] = set()
 
     def get(self, collection: str, id: str) -> Document | None:
         """The document as it is now in this batch, or None where there is none."""
@@ -64,6 +79,9 @@ class Work:
         while work is not None:
             if key in work._documents:
                 return work._documents[key]
+            if key in work._assumed:
+                work._trusted.add(key)
+                return None
             work = work._parent
         raise NotReadError(f"{collection} {id}")
 
@@ -137,6 +155,15 @@ class Work:
         if read.fields == ("_id",):
             for (id,) in read.values:
                 self._documents.setdefault((read.collection, id), None)
+
+    def assume_absent(self, read: Read) -> None:
+        """Take the documents of this read by ids to be absent, where they were not read."""
+        self._assumed |= {(read.collection, id) for (id,) in read.values}
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether all that was taken to be absent is inserted, so that the database objects where it is not absent."""
+        return all(key in self._inserted and self._documents[key] is not None for key in self._trusted)
 
     def has_read(self, read: Read) -> Read | None:
         """What of `read` is still to be read, or None."""

@@ -10,7 +10,7 @@ from typing import Any, Final, TypedDict, cast
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from datastores.commit import Read, Work, by_id
+from datastores.commit import Read, Work, by_id, by_new_id
 from datastores.errors import (
     ConflictError,
     ExpectedError,
@@ -172,7 +172,9 @@ class Outcome:
 
 def reads(command: Command, *, accounts: Sequence[str] = (), entries: Sequence[str] = ()) -> list[Read]:
     """What an act must have read before it appends: the head, its own entry, and the accounts and entries it names."""
-    wanted = [by_id(HEADS, PARTITION), by_id(ENTRIES, command.entry_id, *entries)]
+    wanted = [by_id(HEADS, PARTITION), by_new_id(ENTRIES, command.entry_id)]
+    if entries:
+        wanted.append(by_id(ENTRIES, *entries))
     return [*wanted, by_id(ACCOUNTS, *accounts)] if accounts else wanted
 
 
