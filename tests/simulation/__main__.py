@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,6 +18,7 @@ from .history import Result, simulate
 DEFAULT_SEEDS = 2_000
 MAX_SHOWN = 10
 MAX_PROBLEMS = 3
+CHUNK = 10
 
 
 def main() -> int:
@@ -23,34 +27,36 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, help="how many histories to run")
     parser.add_argument("--start", type=int, default=0, help="the first seed of them")
     parser.add_argument("--seed", type=int, help="run this one history alone and print all that happens in it")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many of them at once")
     asked = parser.parse_args()
     if asked.seed is not None:
         return _show(simulate(asked.seed, keep_trace=True))
-    return _run(range(asked.start, asked.start + asked.seeds))
+    return _run(range(asked.start, asked.start + asked.seeds), max(asked.jobs, 1))
 
 
 def _show(result: Result) -> int:
-    _say(*result.trace.lines)
-    _say(f"seed {result.seed}: {result.wishes} wishes, {result.entries} entries, trace {result.trace.hash}")
+    _say(*result.lines)
+    _say(f"seed {result.seed}: {result.wishes} wishes, {result.entries} entries, trace {result.hash}")
     _say(*(f"  does not hold: {problem}" for problem in result.problems))
     return 1 if result.problems else 0
 
 
-def _run(seeds: range) -> int:
+def _run(seeds: range, jobs: int) -> int:
     started = time.perf_counter()
     totals: Counter[str] = Counter()
     failed = 0
     failures = TextColumn("{task.fields[failed]} failed")
     columns = (TextColumn("histories"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), failures)
-    with Progress(*columns) as progress:
+    # Each job is a fresh interpreter: a forked one would share what the console and the driver have started.
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"))
+    with pool, Progress(*columns) as progress:
         task = progress.add_task("histories", total=len(seeds), failed=0)
-        for seed in seeds:
-            result = simulate(seed)
+        for result in pool.map(simulate, seeds, chunksize=CHUNK):
             totals.update(result.counts)
             if result.problems:
                 failed += 1
                 if failed <= MAX_SHOWN:
-                    lines = [f"make simulate SEED={seed}", *result.problems[:MAX_PROBLEMS]]
+                    lines = [f"make simulate SEED={result.seed}", *result.problems[:MAX_PROBLEMS]]
                     progress.console.print("\n  ".join(lines), markup=False, highlight=False, soft_wrap=True)
             progress.update(task, advance=1, failed=failed)
     seconds = time.perf_counter() - started

@@ -32,6 +32,7 @@ from .wishes import Kind, Wish
 
 MAX_TRIES: Final = 6
 CALM_S: Final = 60.0
+LONGEST_PATIENCE_S: Final = 0.2
 UNANSWERED: Final = (OutcomeUnknownError, UnavailableError, RateLimitedError, InjectedError, CrashedError)
 
 
@@ -41,7 +42,8 @@ class Result:
 
     seed: int
     problems: Problems
-    trace: Trace
+    hash: str
+    lines: Sequence[str]
     wishes: int
     entries: int
     refusals: int
@@ -88,7 +90,8 @@ class History:
         journal = self._storage.committed("entries").values()
         refusals = sum(entry["state"] == "REFUSED" for entry in journal)
         counts = (len(self._wishes), len(journal), refusals, len(self._crashed))
-        return Result(self.seed, self.problems, self.trace, *counts, self._faults.injected)
+        trace = self.trace
+        return Result(self.seed, self.problems, trace.hash, trace.lines, *counts, self._faults.injected)
 
     def _stream(self, name: str) -> Random:
         return Random(f"{self.seed}/{name}")
@@ -115,10 +118,20 @@ class History:
         self._open[wish] = None
         for _ in range(MAX_TRIES):
             copies = 2 if self._random.random() < self._shape.duplicate_rate else 1
-            tries = [self._ask(wish, self._random.choice(self._processes)) for _ in range(copies)]
+            tries = [self._ask_for_a_while(wish) for _ in range(copies)]
             if any(await asyncio.gather(*tries)):
                 return
             await asyncio.sleep(self._random.random())
+
+    async def _ask_for_a_while(self, wish: Wish) -> bool:
+        """As `_ask`, but some clients leave before they get an answer."""
+        asking = self._ask(wish, self._random.choice(self._processes))
+        if self._random.random() >= self._shape.leave_rate:
+            return await asking
+        try:
+            return await asyncio.wait_for(asking, self._random.random() * LONGEST_PATIENCE_S)
+        except TimeoutError:
+            return False
 
     async def _ask(self, wish: Wish, process: Process) -> bool:
         """Whether an answer came that will never be another."""

@@ -33,6 +33,7 @@ class Shape:
     span_s: float
     fault_rate: float
     duplicate_rate: float
+    leave_rate: float
     timeout_s: float
     crashes_s: tuple[float, ...]
 
@@ -48,6 +49,7 @@ class Shape:
             span_s=span_s,
             fault_rate=random.choice(FAULT_RATES),
             duplicate_rate=random.choice((0.0, 0.1, 0.5)),
+            leave_rate=random.choice((0.0, 0.1, 0.3)),
             timeout_s=random.choice(TIMEOUTS_S),
             crashes_s=tuple(random.random() * span_s * 1.5 for _ in range(crashes)),
         )

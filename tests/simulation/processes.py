@@ -18,7 +18,7 @@ MOST_SKEW_S: Final = 2.0
 
 
 class CrashedError(Exception):
-    """The process that was asked is gone; what it had been asked may have happened."""
+    """The process that was asked is gone, or who asked is; what was asked may have happened."""
 
 
 @dataclass(eq=False)
@@ -42,7 +42,7 @@ class Process:
         self.loop = CommitLoop(self.database, ledger.COMMIT_LOOP, now, self.random.random, clock=clock)
 
     async def submit(self, act: Act[Any], timeout_s: float) -> Any:
-        """The act's outcome; raises CrashedError where the process crashes before it answers."""
+        """The act's outcome; raises CrashedError where the process crashes, or the caller leaves, before it answers."""
         task = asyncio.create_task(self.loop.submit(act, timeout_s=timeout_s))
         self._requests[task] = None
         try:

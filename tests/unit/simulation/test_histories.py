@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SEEDS = range(100)
 HASHES = """
 from tests.simulation.history import simulate
-print(*(simulate(seed).trace.hash for seed in range(8)))
+print(*(simulate(seed).hash for seed in range(8)))
 """
 
 
@@ -50,7 +50,7 @@ def test_a_seed_is_one_history_whatever_the_process() -> None:
     first, second = hashes("1"), hashes("2")
 
     assert len(set(first)) == 8
-    assert first == second == [simulate(seed).trace.hash for seed in range(8)]
+    assert first == second == [simulate(seed).hash for seed in range(8)]
 
 
 def test_whoever_waits_for_ever_is_found_at_once() -> None:
