@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from pymongo.results import UpdateResult
+
 from datastores.mongo import MAX_LIMIT, Database, Document, Filter, Session, Sort, Write
 
 from .faults import (
@@ -88,6 +90,34 @@ class SimulatedDatabase(Database):
         return await self._command(
             f"write {collection} {len(writes)}", lambda: self._storage.write(collection, writes, transaction)
         )
+
+    async def find_one_and_update(
+        self,
+        collection: str,
+        filter: Filter,
+        update: Filter | Sequence[Filter],
+        *,
+        upsert: bool = False,
+        sort: Sort | None = None,
+        session: Session | None = None,
+    ) -> Document | None:
+        assert not isinstance(update, Mapping)
+        pipeline = update
+        return await self._command(
+            f"change {collection}", lambda: self._storage.change(collection, filter, pipeline, upsert=upsert)
+        )
+
+    async def update_one(
+        self,
+        collection: str,
+        filter: Filter,
+        update: Filter | Sequence[Filter],
+        *,
+        upsert: bool = False,
+        session: Session | None = None,
+    ) -> UpdateResult:
+        matched = await self.find_one_and_update(collection, filter, update, upsert=upsert) is not None
+        return UpdateResult({"n": int(matched), "nModified": int(matched)}, acknowledged=True)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

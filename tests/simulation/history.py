@@ -10,7 +10,7 @@ from typing import Final
 
 from pymongo import IndexModel
 
-from datastores import ledger
+from datastores import leases, ledger
 from datastores.errors import (
     IdempotencyKeyReusedError,
     NotFoundError,
@@ -30,6 +30,7 @@ from .processes import CrashedError, Process
 from .storage import Storage
 from .wishes import Kind, Wish
 
+INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {**ledger.INDEXES, **leases.INDEXES}
 MAX_TRIES: Final = 6
 CALM_S: Final = 60.0
 LONGEST_PATIENCE_S: Final = 0.2
@@ -63,7 +64,7 @@ class History:
 
     seed: int
     trace: Trace
-    indexes: Mapping[str, Sequence[IndexModel]] = field(default_factory=lambda: ledger.INDEXES)
+    indexes: Mapping[str, Sequence[IndexModel]] = field(default_factory=lambda: INDEXES)
     problems: Problems = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -99,7 +100,7 @@ class History:
     def _process(self, number: int) -> Process:
         name = f"process{number}"
         database = SimulatedDatabase(self._storage, self._faults, self.trace, name)
-        return Process(name, database, self._stream(name))
+        return Process(name, database, self._stream(name), self._shape.takes_turns)
 
     async def _crash_later(self, at_s: float) -> None:
         await asyncio.sleep(at_s)
@@ -208,9 +209,7 @@ class History:
         self.trace.note(asyncio.get_running_loop().time(), who, what)
 
 
-def simulate(
-    seed: int, *, keep_trace: bool = False, indexes: Mapping[str, Sequence[IndexModel]] = ledger.INDEXES
-) -> Result:
+def simulate(seed: int, *, keep_trace: bool = False, indexes: Mapping[str, Sequence[IndexModel]] = INDEXES) -> Result:
     """The history of this seed, always the same."""
     trace = Trace(keep_trace)
     return scheduler.run(lambda: History(seed, trace, indexes).run())

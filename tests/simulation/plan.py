@@ -35,6 +35,7 @@ class Shape:
     duplicate_rate: float
     leave_rate: float
     timeout_s: float
+    takes_turns: bool
     crashes_s: tuple[float, ...]
 
     @classmethod
@@ -51,6 +52,7 @@ class Shape:
             duplicate_rate=random.choice((0.0, 0.1, 0.5)),
             leave_rate=random.choice((0.0, 0.1, 0.3)),
             timeout_s=random.choice(TIMEOUTS_S),
+            takes_turns=random.random() < 0.7,
             crashes_s=tuple(random.random() * span_s * 1.5 for _ in range(crashes)),
         )
 

@@ -9,11 +9,11 @@ from random import Random
 from typing import Any, Final
 
 from datastores import ledger
-from datastores.commit import Act, CommitLoop
+from datastores.commit import Act, CommitLoop, Turns
 
 from .database import SimulatedDatabase
+from .storage import START
 
-START: Final = datetime(2026, 1, 1)
 MOST_SKEW_S: Final = 2.0
 
 
@@ -23,12 +23,12 @@ class CrashedError(Exception):
 
 @dataclass(eq=False)
 class Process:
-    """One process with its loop of commits."""
+    """One process with its loop of commits; without turns, all contend as hard as they can."""
 
     name: str
     database: SimulatedDatabase
     random: Random
-    alive: bool = True
+    takes_turns: bool
     loop: CommitLoop = field(init=False)
     _requests: dict[asyncio.Task[Any], None] = field(default_factory=dict)
 
@@ -39,7 +39,9 @@ class Process:
         def now() -> datetime:
             return START + timedelta(milliseconds=skew_ms + int(clock() * 1_000))
 
-        self.loop = CommitLoop(self.database, ledger.COMMIT_LOOP, now, self.random.random, clock=clock)
+        jitter = self.random.random
+        turns = Turns(self.database, ledger.COMMIT_LOOP, clock, jitter, self.name) if self.takes_turns else None
+        self.loop = CommitLoop(self.database, ledger.COMMIT_LOOP, now, jitter, clock=clock, turns=turns)
 
     async def submit(self, act: Act[Any], timeout_s: float) -> Any:
         """The act's outcome; raises CrashedError where the process crashes, or the caller leaves, before it answers."""
@@ -54,7 +56,6 @@ class Process:
 
     def crash(self) -> None:
         """Be gone: nobody gets an answer, the loop never goes on, transactions stay open until the server ends them."""
-        self.alive = False
         self.database.crash()
         for task in self._requests:
             task.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 
@@ -11,8 +12,10 @@ from pymongo import DeleteOne, IndexModel, InsertOne, ReplaceOne, UpdateOne
 
 from datastores.mongo import Document, Filter, Write
 
+from .expressions import applied
 from .faults import conflict, duplicate, no_such_transaction
 
+START: Final = datetime(2026, 1, 1)
 LIFETIME_S: Final = 3.0
 SURPRISE: Final = 0.1
 Key = tuple[str, str]
@@ -95,6 +98,19 @@ class Storage:
             self.abort(transaction)
             raise
         return matched
+
+    def change(self, collection: str, filter: Filter, update: Sequence[Filter], *, upsert: bool) -> Document | None:
+        """The document with this `_id` after an update by a pipeline outside of transactions, or None."""
+        found = self.find(collection, filter, None)
+        if not found and not upsert:
+            return None
+        now = START + timedelta(milliseconds=int(self._clock() * 1_000))
+        document = applied(found[0] if found else {"_id": filter["_id"]}, update, now)
+        transaction = self.begin()
+        self._check_open(transaction)
+        self._put((collection, document["_id"]), document, transaction)
+        self.commit(transaction)
+        return document
 
     def commit(self, transaction: Transaction) -> None:
         """Make its writes visible; doing so again is the same answer."""

@@ -18,7 +18,7 @@ from datastores.ledger import Command, Draft, Outcome, acts, refunds, transfers
 from datastores.mongo import Document, Filter, Session
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT
-from tests.simulation.history import simulate
+from tests.simulation.history import INDEXES, simulate
 from tests.simulation.storage import Storage
 
 MAX_SEEDS: Final = 60
@@ -101,10 +101,10 @@ PLANTED: list[tuple[Plant, bool, str]] = [
 
 @pytest.mark.parametrize(("plant", "unique", "found"), PLANTED, ids=[plant.__name__ for plant, _, _ in PLANTED])
 def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant, unique: bool, found: str) -> None:
-    none: dict[str, Sequence[IndexModel]] = {collection: [] for collection in ledger.INDEXES}
+    none: dict[str, Sequence[IndexModel]] = {collection: [] for collection in INDEXES}
     plant(monkeypatch)
 
-    results = (simulate(seed, indexes=ledger.INDEXES if unique else none) for seed in range(MAX_SEEDS))
+    results = (simulate(seed, indexes=INDEXES if unique else none) for seed in range(MAX_SEEDS))
     problems = next((r.problems for r in results if any(found in problem for problem in r.problems)), [])
 
     assert problems
