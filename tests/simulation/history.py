@@ -140,6 +140,7 @@ class History:
         id = (wish.caller, wish.key)
         self._asked[id] = self._asked.get(id, 0) + 1
         missing = wish.needs is not None and wish.needs not in self._storage.committed("accounts")
+        stored = self._storage.committed("entries").get(wish.entry_id)
         act = wish.act(f"{self._random.getrandbits(128):032x}")
         try:
             outcome = await process.submit(act, self._shape.timeout_s)
@@ -150,12 +151,17 @@ class History:
             return False
         except Exception as error:
             self._note(process.name, f"refuses: {wish}: {type(error).__name__}")
+            is_reused = stored is not None and stored["request_hash"] != wish.request_hash
+            if stored is not None and is_reused != isinstance(error, IdempotencyKeyReusedError):
+                self.problems.append(f"had an outcome, and ended with {type(error).__name__}: {wish}")
             self._refused(wish, error, missing)
         else:
             if isinstance(outcome, Outcome):
                 entry = outcome.entry
                 self._note(process.name, f"answers: {wish}: {entry['seq']} {entry['state']} {outcome.replayed}")
                 self._answers.take(wish, outcome)
+                if stored is not None and not outcome.replayed:
+                    self.problems.append(f"had an outcome, and got a new one: {wish}")
         self._open.pop(wish, None)
         return True
 

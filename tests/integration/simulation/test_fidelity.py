@@ -11,11 +11,12 @@ import pytest
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 
-from datastores import ledger
+from datastores import leases
 from datastores.mongo import Database, Document, Session, Write
 from datastores.transactions import is_duplicate
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT, Faults, Trace
+from tests.simulation.history import INDEXES
 from tests.simulation.storage import Storage
 
 Told = list[str]
@@ -42,6 +43,13 @@ class Hands:
             return sorted((d["_id"], d["n"]) for d in documents)
 
         await self._tell("read", found())
+
+    async def acquire(self, owner: str, ttl_s: float = 60.0) -> None:
+        lease = await leases.acquire(self.database, "turn", owner, ttl_s)
+        self.told.append(f"lease: {owner} {lease and lease['term']}")
+
+    async def release(self, owner: str) -> None:
+        await leases.release(self.database, "turn", owner)
 
     async def _tell(self, what: str, answer: Awaitable[Any]) -> None:
         try:
@@ -186,6 +194,16 @@ async def a_commit_may_be_repeated(hands: Hands) -> None:
     await hands.read(None, "a")
 
 
+async def a_lease_has_one_owner(hands: Hands) -> None:
+    await hands.acquire("first")
+    await hands.acquire("second")
+    await hands.acquire("first")
+    await hands.release("second")
+    await hands.acquire("second")
+    await hands.release("first")
+    await hands.acquire("second")
+
+
 SAME: list[Steps] = [
     a_snapshot_stays_as_it_was,
     a_snapshot_begins_with_the_first_command,
@@ -203,13 +221,14 @@ SAME: list[Steps] = [
     an_id_inserted_since_the_snapshot,
     a_unique_key_inserted_since_the_snapshot,
     a_commit_may_be_repeated,
+    a_lease_has_one_owner,
 ]
 
 
 @pytest.mark.parametrize("steps", SAME, ids=lambda steps: steps.__name__)
 async def test_both_say_the_same(database: Database, steps: Steps) -> None:
     real = Hands(database)
-    storage = Storage(ledger.INDEXES, Random(0), asyncio.get_running_loop().time)
+    storage = Storage(INDEXES, Random(0), asyncio.get_running_loop().time)
     simulated = Hands(SimulatedDatabase(storage, Faults(Random(0), 0.0), Trace(), "process"))
 
     await steps(real)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -14,7 +14,7 @@ from datastores import ledger
 from datastores.commit import Act, CommitLoop, Work, loops
 from datastores.errors import ExpectedError
 from datastores.ids import derived_id
-from datastores.ledger import Command, Draft, Outcome, acts, refunds, transfers
+from datastores.ledger import Command, Draft, Effect, Entry, EntryKind, Outcome, acts, refunds, reserves, transfers
 from datastores.mongo import Document, Filter, Session
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT
@@ -89,17 +89,36 @@ def read_outside_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimulatedDatabase, "find", newest)
 
 
+def believe_what_is_not_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Work, "is_proven", True)
+
+
+def resolve_without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    def settle(work: Work, command: Command, pending_id: str) -> Outcome:
+        pending = cast(Entry, work.get("entries", pending_id))
+        legs = tuple((leg["account_id"], leg["delta"]) for leg in pending["legs"])
+        draft = reserves._resolution(pending, EntryKind.TRANSFER, Effect.SETTLE, legs)
+        return Outcome(ledger.append(work, command, draft))
+
+    monkeypatch.setattr(acts, "append_settlement", settle)
+
+
 PLANTED: list[tuple[Plant, bool, str]] = [
     (skip_the_look_up_on_a_retry, True, "acknowledged and not there"),
     (forget_refusals, True, "acknowledged and not there"),
     (count_outside_the_transaction, True, "a commit brings"),
     (rerun_the_batch_on_an_unknown_commit, True, "acknowledged and not there"),
+    (believe_what_is_not_proven, True, "had an outcome"),
+    (resolve_without_looking, True, "ended with BulkWriteError"),
+    (resolve_without_looking, False, "nothing is reserved"),
     (make_every_try_a_new_command, False, "applied 2 times"),
     (read_outside_the_snapshot, False, "sums to"),
 ]
 
 
-@pytest.mark.parametrize(("plant", "unique", "found"), PLANTED, ids=[plant.__name__ for plant, _, _ in PLANTED])
+@pytest.mark.parametrize(
+    ("plant", "unique", "found"), PLANTED, ids=[f"{p.__name__}-{unique}" for p, unique, _ in PLANTED]
+)
 def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant, unique: bool, found: str) -> None:
     none: dict[str, Sequence[IndexModel]] = {collection: [] for collection in INDEXES}
     plant(monkeypatch)
