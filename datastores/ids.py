@@ -11,6 +11,7 @@ from typing import Final
 from ulid import ULID
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _ID: Final = re.compile(r"[a-z]{2,6}_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 MAX_ID_LENGTH: Final = 40
 RANDOM_BITS: Final = 80
@@ -41,4 +42,4 @@ def is_id(prefix: str, text: str) -> bool:
 
 
 def _digits(number: int) -> str:
-    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -111,8 +111,9 @@ class CommitLoop:
                 await self._commit_batch(batch)
             except Exception as error:
                 await self._fail(batch, error)
-        if self.turns is not None:
-            await self.turns.end()
+            if self.turns is not None:
+                # In the loop: acts that come while a turn is given back must find it running, or they wait for ever.
+                await self.turns.pause(lambda: bool(self._queue))
 
     def _collect(self) -> list[_Waiting[Any]]:
         batch: list[_Waiting[Any]] = []

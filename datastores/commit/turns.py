@@ -23,6 +23,7 @@ LOSSES: Final = 2
 REMEMBERED_S: Final = 10.0
 _POLL_S: Final = 0.015
 _YIELD_S: Final = 0.03
+_GRACE_S: Final = 0.004
 
 
 @dataclass(slots=True)
@@ -66,6 +67,14 @@ class Turns:
                 return
             self._contended_until = self.clock() + REMEMBERED_S
             await asyncio.sleep(_POLL_S * (0.5 + self.jitter()))
+
+    async def pause(self, has_more: Callable[[], bool]) -> None:
+        """End the turn unless there is more to do within some milliseconds: who was just answered asks again soon."""
+        if self._turn_ends is None or has_more():
+            return
+        await asyncio.sleep(_GRACE_S)
+        if not has_more():
+            await self.end()
 
     async def end(self) -> None:
         """Let others go on: the turn is over, or there is nothing to do."""

@@ -75,7 +75,7 @@ def seal(salt: str, value: Json) -> str:
 
 def part_salt(salt: str, part: str) -> str:
     """The salt of one part of an entry: showing it says nothing of the salts of the other parts."""
-    return hmac.new(bytes.fromhex(salt), part.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(bytes.fromhex(salt), part.encode(), "sha256").hex()
 
 
 def request_part(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from datastores import leases
-from datastores.commit import Turns
+from datastores.commit import CommitLoop, Read, Turns, Work, by_id
 from datastores.commit.turns import LOSSES, MAX_WAIT_S
 from datastores.mongo import Database
 
 LIMIT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Count:
+    """Adds one to the only number there is."""
+
+    def reads(self, work: Work) -> Iterator[Sequence[Read]]:
+        yield [by_id("numbers", "only")]
+
+    def decide(self, work: Work) -> int:
+        known = work.get("numbers", "only")
+        if known is None:
+            work.insert("numbers", {"_id": "only", "n": 1})
+            return 1
+        work.update("numbers", "only", n=known["n"] + 1)
+        return int(known["n"]) + 1
 
 
 def contended(database: Database) -> Turns:
@@ -54,3 +72,14 @@ async def test_who_waits_too_long_goes_on_without_a_turn(bare_database: Database
     holder = await bare_database.find_one(leases.LEASES, {"_id": "turn/test"})
     assert holder is not None
     assert holder["owner"] != turns.owner
+
+
+async def test_loops_that_contend_answer_everyone_who_asks_again_at_once(bare_database: Database) -> None:
+    loops = [CommitLoop(bare_database, "test", turns=contended(bare_database)) for _ in range(3)]
+
+    async def one_after_another(loop: CommitLoop) -> list[int]:
+        return [await loop.submit(Count(), timeout_s=LIMIT_S) for _ in range(15)]
+
+    answers = await asyncio.gather(*(one_after_another(loop) for loop in loops for _ in range(2)))
+
+    assert sorted(number for some in answers for number in some) == list(range(1, 91))
