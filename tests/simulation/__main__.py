@@ -7,7 +7,9 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 
 from rich.console import Console
@@ -21,14 +23,14 @@ MAX_PROBLEMS = 3
 CHUNK = 10
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """0 where every history held, else 1."""
     parser = argparse.ArgumentParser(prog="make simulate", description="Seeded histories of the ledger's commit loop")
     parser.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, help="how many histories to run")
     parser.add_argument("--start", type=int, default=0, help="the first seed of them")
     parser.add_argument("--seed", type=int, help="run this one history alone and print all that happens in it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many of them at once")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     if asked.seed is not None:
         return _show(simulate(asked.seed, keep_trace=True))
     return _run(range(asked.start, asked.start + asked.seeds), max(asked.jobs, 1))
@@ -47,11 +49,9 @@ def _run(seeds: range, jobs: int) -> int:
     failed = 0
     failures = TextColumn("{task.fields[failed]} failed")
     columns = (TextColumn("histories"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), failures)
-    # Each job is a fresh interpreter: a forked one would share what the console and the driver have started.
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"))
-    with pool, Progress(*columns) as progress:
+    with _results(seeds, jobs) as results, Progress(*columns) as progress:
         task = progress.add_task("histories", total=len(seeds), failed=0)
-        for result in pool.map(simulate, seeds, chunksize=CHUNK):
+        for result in results:
             totals.update(result.counts)
             if result.problems:
                 failed += 1
@@ -63,6 +63,16 @@ def _run(seeds: range, jobs: int) -> int:
     _say(f"{len(seeds)} histories in {seconds:.1f} s, {len(seeds) / seconds:.0f} a second; {failed} failed")
     _say(*(f"{count:9,} {name}" for name, count in totals.items()))
     return 1 if failed else 0
+
+
+@contextmanager
+def _results(seeds: range, jobs: int) -> Iterator[Iterator[Result]]:
+    if jobs == 1:
+        yield map(simulate, seeds)
+        return
+    # Each job is a fresh interpreter: a forked one would share what the console and the driver have started.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        yield pool.map(simulate, seeds, chunksize=CHUNK)
 
 
 def _say(*lines: str) -> None:

@@ -43,9 +43,9 @@ class Process:
         turns = Turns(self.database, ledger.COMMIT_LOOP, clock, jitter, self.name) if self.takes_turns else None
         self.loop = CommitLoop(self.database, ledger.COMMIT_LOOP, now, jitter, clock=clock, turns=turns)
 
-    async def submit(self, act: Act[Any], timeout_s: float) -> Any:
+    async def submit(self, act: Act[Any], weight: int, timeout_s: float) -> Any:
         """The act's outcome; raises CrashedError where the process crashes, or the caller leaves, before it answers."""
-        task = asyncio.create_task(self.loop.submit(act, timeout_s=timeout_s))
+        task = asyncio.create_task(self.loop.submit(act, weight=weight, timeout_s=timeout_s))
         self._requests[task] = None
         try:
             return await task
