@@ -35,6 +35,7 @@ ROUNDS: Final = 5
 QUICK_ROUNDS: Final = 3
 DATABASE: Final = "bench"
 WARM_UP: Final = 64
+OUTPUT_WIDTH: Final = 120
 
 Loads = dict[Point, list[dict[str, float]]]
 
@@ -107,7 +108,7 @@ async def _check(uri: str, driver: Driver, people: int) -> None:
 
 def main() -> None:
     """Run by QUICK=1 (three minutes) or in full, with the driver of AGORA_MONGO_DRIVER."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else OUTPUT_WIDTH)
     driver = os.environ.get("AGORA_MONGO_DRIVER") or "motor"
     if driver not in ("motor", "pymongo"):
         sys.exit("agora: AGORA_MONGO_DRIVER must be motor or pymongo")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,8 @@ def plot(rows: Sequence[Mapping[str, Any]], file: Path) -> bool:
     """Whether `file` (PNG) was written: matplotlib is not among what this project installs."""
     if find_spec("matplotlib") is None:
         return False
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot
-
+    import_module("matplotlib").use("agg")
+    pyplot: Any = import_module("matplotlib.pyplot")
     panels = sorted({(row["nodes"], row["workload"]) for row in rows}, key=str)
     figure, axes = pyplot.subplots(1, len(panels), figsize=(4 * len(panels), 4), sharey=True, squeeze=False)
     for panel, (nodes, workload) in zip(axes[0], panels, strict=True):
