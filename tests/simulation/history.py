@@ -142,8 +142,8 @@ class History:
         self._note(process.name, f"is asked: {wish}")
         id = (wish.caller, wish.key)
         self._asked[id] = self._asked.get(id, 0) + 1
-        missing = wish.needs is not None and wish.needs not in self._storage.committed("accounts")
-        stored = self._storage.committed("entries").get(wish.entry_id)
+        missing = wish.needs is not None and self._storage.get("accounts", wish.needs) is None
+        stored = self._storage.get("entries", wish.entry_id)
         weight = self._random.choice(WEIGHTS)
         act = wish.act(f"{self._random.getrandbits(128):032x}")
         try:
@@ -185,7 +185,7 @@ class History:
             self.problems.append(f"{wish} ended with {type(error).__name__}: {error}")
 
     def _stored(self, wish: Wish) -> bool:
-        return wish.entry_id in self._storage.committed("entries")
+        return self._storage.get("entries", wish.entry_id) is not None
 
     async def _settle(self) -> None:
         """Faults end; whoever has no answer asks again and gets one, and late replays get the answer of before."""

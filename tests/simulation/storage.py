@@ -78,6 +78,10 @@ class Storage:
         newest = ((id, versions[-1][1]) for id, versions in self._versions[collection].items())
         return {id: document for id, document in newest if document is not None}
 
+    def get(self, collection: str, id: str) -> Document | None:
+        """The newest committed document with this id, or None."""
+        return self._newest((collection, id))
+
     def find(self, collection: str, filter: Filter, transaction: Transaction | None) -> list[Document]:
         """The documents that match, as the transaction sees them."""
         if transaction is not None:
