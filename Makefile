@@ -1,9 +1,10 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev dev simulate test test-unit test-integration test-contract test-clients test-browser bench-ledger graphiql lint format lock clean
+.PHONY: help setup setup-dev dev simulate test test-unit test-integration test-contract test-clients test-browser bench-ledger graphiql faults lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
+ROUNDS ?= 10
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 export CHROMIUM
 COMPILE := $(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --generate-hashes --no-header \
@@ -47,6 +48,9 @@ simulate: setup-dev ## Seeded histories of the ledger under faults (SEEDS=2000, 
 
 bench-ledger: setup-dev ## Measure the ledger beside a naive transaction and a bulk insert (QUICK=1: three minutes)
 	$(BIN)/python -m bench.ledger
+
+faults: setup-dev ## Kill, stop and cut off real nodes and processes, and prove what was promised (ROUNDS=10 SEED=)
+	$(BIN)/python -m tests.faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 graphiql: ## Build GraphiQL's static files again from their sources (needs Node)
 	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }

@@ -10,13 +10,13 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, DeleteOne, IndexModel, InsertOne, ReplaceOne, ReturnDocument, UpdateOne
-from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+from pymongo.errors import ConfigurationError, ExecutionTimeout, InvalidURI, PyMongoError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pymongo.read_concern import ReadConcern
 from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
-from .errors import ExpectedError
+from .errors import ExpectedError, UnavailableError
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
@@ -33,6 +33,7 @@ CONNECT_TIMEOUT_MS: Final = 5_000
 COMMIT_TIMEOUT_MS: Final = 20_000
 MAJORITY: Final = WriteConcern("majority", j=True, wtimeout=COMMIT_TIMEOUT_MS)
 SNAPSHOT: Final = ReadConcern("snapshot")
+_NOTHING: Final = "nothing"
 
 
 class WrongDatabaseError(ExpectedError):
@@ -311,6 +312,24 @@ class Database:
         finally:
             await session.abort()
             await raw.end_session()
+
+    async def settle(self) -> None:
+        """Wait until reads show all that the primary has written so far; UnavailableError after 20 s.
+
+        A change stream begins after the primary's last write, while reads show what most nodes have, and a new primary
+        may at first show less than the old one did: whoever joins the two must wait for the reads.
+        """
+        starting = self._client.start_session(causal_consistency=True)
+        session = await starting if self.driver == "motor" else starting
+        try:
+            await self._through(self._raw.command("ping", session=session))
+            # No such collection is needed: the read waits for the time that the ping has told.
+            reading = self._raw[_NOTHING].find_one({}, session=session, max_time_ms=COMMIT_TIMEOUT_MS)
+            await self._through(reading)
+        except ExecutionTimeout as error:
+            raise UnavailableError("The database is not available now: try again") from error
+        finally:
+            await session.end_session()
 
     @asynccontextmanager
     async def watch(

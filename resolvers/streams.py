@@ -55,11 +55,12 @@ async def follow(
     if contiguous and coalesce is not None:
         raise ValueError("a stream that leaves rows out cannot be contiguous")
     async with ctx.hub.open(collection, topics, coalesce=coalesce) as feed:
+        await outlast(ctx.database.settle)
         newest = await outlast(head)
         if after is not None and after > newest:
             raise ValidationError("The cursor is past the end of this stream: pass one that the stream gave", "after")
         last = newest if after is None else after
-        follower = _Follower(feed, read, number, last, contiguous, scope, patience_s)
+        follower = _Follower(feed, read, number, last, contiguous, scope, patience_s, ctx.database.settle)
         async with aclosing(follower.rows(is_behind=last < newest)) as rows:
             async for row in rows:
                 given_at = time.monotonic()
@@ -70,10 +71,18 @@ async def follow(
 class _Follower:
     """One reader's place in a log."""
 
-    __slots__ = ("_contiguous", "_feed", "_late_since", "_number", "_patience_s", "_read", "_scope", "last")
+    __slots__ = ("_contiguous", "_feed", "_late_since", "_number", "_patience_s", "_read", "_scope", "_settle", "last")
 
     def __init__(
-        self, feed: Feed, read: Read, number: Number, last: int, contiguous: bool, scope: str | None, patience_s: float
+        self,
+        feed: Feed,
+        read: Read,
+        number: Number,
+        last: int,
+        contiguous: bool,
+        scope: str | None,
+        patience_s: float,
+        settle: Callable[[], Awaitable[None]],
     ) -> None:
         self._feed = feed
         self._read = read
@@ -81,6 +90,7 @@ class _Follower:
         self._contiguous = contiguous
         self._scope = scope
         self._patience_s = patience_s
+        self._settle = settle
         self._late_since: float | None = None
         self.last = last
 
@@ -113,6 +123,8 @@ class _Follower:
                 yield row
 
     async def _written(self) -> AsyncGenerator[Document, None]:
+        # Reads must not show less than what the feed has left out, or is past.
+        await outlast(self._settle)
         while True:
             if self._feed.is_ending:
                 raise GoingAwayError("The server is restarting: connect again with the last cursor")

@@ -177,7 +177,8 @@ async def play(name: str, scene: Scene, followers: Sequence[Worker], database: D
     findings = await examine(database, [each.folder for each in scene.gateways], [each.folder for each in followers])
     findings.broken += auditor.findings
     findings.demand(not any(statuses), f"a gateway gave up: {[each.child.last_words() for each in scene.gateways]}")
-    findings.demand(followers[0].child.is_running, f"a consumer ended: {followers[0].child.last_words()}")
+    for each in followers:
+        findings.demand(each.child.is_running, f"{each.name} ended: {each.child.last_words()}")
     answers = [at for each in scene.gateways for at in each.answers()]
     silence = longest_silence(answers, struck, quiet)
     limit = MAX_FREEING_S if name == "kill gateway" else MAX_RECOVERY_S

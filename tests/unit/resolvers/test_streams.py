@@ -26,7 +26,7 @@ from resolvers.streams import follow, merged, signals
 
 QUEUE = 3
 PAGE = 2
-STEPS = ("write", "write 3", "stream", "stream all", "gap", "nothing")
+STEPS = ("write", "write 3", "show", "stream", "stream all", "gap", "nothing")
 
 
 class Clock:
@@ -55,11 +55,12 @@ def short_queues(clock: Clock) -> Iterator[None]:
 
 
 class World:
-    """A log that is written, a change stream that tells of it later, and one listener."""
+    """A log that is written, reads that show it later, a change stream that tells of it later, and one listener."""
 
     def __init__(self, written: int = 0, script: Sequence[str] = ()) -> None:
         self.log: list[Document] = []
         self.told = 0
+        self.shown = 0
         self.feed: Feed | None = None
         self.is_ending = False
         self.write(written)
@@ -69,14 +70,19 @@ class World:
     def write(self, count: int) -> None:
         self.log += [{"_id": n, "n": n} for n in range(len(self.log) + 1, len(self.log) + count + 1)]
 
+    async def settle(self) -> None:
+        """As of the database: from now on reads show all that is written so far."""
+        self.shown = len(self.log)
+
     def tell(self, count: int) -> None:
         for row in self.log[self.told : self.told + count]:
             if self.feed is not None:
                 self.feed.offer(row)
             self.told += 1
+        self.shown = max(self.shown, self.told)
 
     def lose(self) -> None:
-        """The change stream lost its place: it starts anew from here, and says so."""
+        """The change stream lost its place: it starts anew after the last write, shown or not, and says so."""
         self.told = len(self.log)
         if self.feed is not None:
             self.feed.miss()
@@ -87,6 +93,8 @@ class World:
                 self.write(1)
             case "write 3":
                 self.write(3)
+            case "show":
+                self.shown = len(self.log)
             case "stream":
                 self.tell(1)
             case "stream all":
@@ -96,14 +104,14 @@ class World:
 
     async def head(self) -> int:
         self.step()
-        answer = len(self.log)
+        answer = self.shown
         self.step()
         await asyncio.sleep(0)
         return answer
 
     async def read(self, after: int, limit: int) -> list[Document]:
         self.step()
-        answer = self.log[after : after + limit]
+        answer = self.log[after : min(after + limit, self.shown)]
         self.step()
         await asyncio.sleep(0)
         return answer
@@ -125,7 +133,7 @@ class World:
     @property
     def context(self) -> Context:
         unused = cast(Any, None)
-        return Context(unused, unused, self)
+        return Context(cast(Any, self), unused, self)
 
     def follow(self, after: int | None, **options: Any) -> AsyncGenerator[Document, None]:
         return follow(
@@ -258,6 +266,19 @@ def test_a_reader_that_comes_and_goes_with_its_cursor_sees_1_to_n(script: list[s
 async def test_a_cursor_from_the_future_is_refused() -> None:
     with pytest.raises(ValidationError):
         await anext(World(3).follow(4))
+
+
+async def test_a_row_that_reads_do_not_show_yet_when_the_stream_begins_is_seen() -> None:
+    world = World(2)
+    world.write(1)
+    world.lose()
+    rows = world.follow(2)
+    task = asyncio.create_task(anext(rows))
+    await settle()
+
+    assert task.done(), "the row is in neither"
+    assert (await task)["n"] == 3
+    await rows.aclose()
 
 
 async def test_the_newest_cursor_is_not_from_the_future() -> None:
