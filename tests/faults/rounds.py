@@ -26,7 +26,7 @@ GATEWAYS: Final = 3
 WORK_TIMEOUT_S: Final = 60.0
 MAX_FREEING_S: Final = 5.0
 MAX_RECOVERY_S: Final = 30.0
-STUCK_MS: Final = 200
+STUCK_MS: Final = 400
 CATCHES: Final = 60
 POLL_S: Final = 0.05
 
