@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from ulid import ULID
+
+from .clock import milliseconds_of
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _ID: Final = re.compile(r"[a-z]{2,6}_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 MAX_ID_LENGTH: Final = 40
 RANDOM_BITS: Final = 80
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # documents hold naive UTC
 
 
 def new_id(prefix: str) -> str:
@@ -26,8 +27,7 @@ def new_id(prefix: str) -> str:
 def id_at(prefix: str, time: datetime, random_bits: int | None = None) -> str:
     """A new id that carries this naive UTC time, to the millisecond; its other 80 bits are `random_bits` if given."""
     chance = secrets.randbits(RANDOM_BITS) if random_bits is None else random_bits
-    milliseconds = (time - _EPOCH) // timedelta(milliseconds=1)
-    return f"{prefix}_{_digits((milliseconds << RANDOM_BITS) | chance)}"
+    return f"{prefix}_{_digits((milliseconds_of(time) << RANDOM_BITS) | chance)}"
 
 
 def derived_id(prefix: str, *parts: str) -> str:

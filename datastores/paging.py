@@ -11,12 +11,12 @@ from typing import Any, Final, TypedDict
 
 import orjson
 
+from .clock import EPOCH, milliseconds_of
 from .errors import ValidationError
 
 DEFAULT_PAGE: Final = 20
 MAX_PAGE: Final = 100
 MAX_CURSOR_LENGTH: Final = 400
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # documents hold naive UTC
 _DIGEST_BYTES: Final = 5
 
 Document = dict[str, Any]
@@ -167,12 +167,12 @@ def _digest(scope: str, payload: bytes) -> bytes:
 
 
 def _plain(value: object) -> object:
-    return (value - _EPOCH) // timedelta(milliseconds=1) if isinstance(value, datetime) else value
+    return milliseconds_of(value) if isinstance(value, datetime) else value
 
 
 def _typed(value: object, wanted: type) -> object:
     if wanted is datetime and type(value) is int:
-        return _EPOCH + timedelta(milliseconds=value)
+        return EPOCH + timedelta(milliseconds=value)
     if type(value) is not wanted:
         raise ValueError
     return value

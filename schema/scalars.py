@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 import strawberry
 
+from datastores.paging import MAX_CURSOR_LENGTH
+from resolvers.texts import MAX_URL
+
 BigInt = NewType("BigInt", int)
 CurrencyCode = NewType("CurrencyCode", str)
 Cursor = NewType("Cursor", str)
 URL = NewType("URL", str)
 
-MAX_CURSOR_LENGTH: Final = 400
-MAX_URL_LENGTH: Final = 2_048
 MAX_INT64: Final = 2**63 - 1
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?\Z")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}\Z")
@@ -83,8 +84,8 @@ def read_cursor(value: object) -> str:
 
 def read_url(value: object) -> str:
     """An absolute http or https URL."""
-    if not isinstance(value, str) or len(value) > MAX_URL_LENGTH or any(c.isspace() or c < " " for c in value):
-        raise ValueError(f"URL must be a string of at most {MAX_URL_LENGTH} characters without spaces")
+    if not isinstance(value, str) or len(value) > MAX_URL or any(c.isspace() or c < " " for c in value):
+        raise ValueError(f"URL must be a string of at most {MAX_URL} characters without spaces")
     try:
         parts = urlsplit(value)
     except ValueError:
