@@ -29,8 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     A connection that is being made at that moment stays to be collected, during whatever test runs then.
     """
     if os.environ.get("AGORA_MONGO_DRIVER") == "pymongo":
-        for warning in ("unclosed <socket.socket:ResourceWarning", "unclosed transport:ResourceWarning"):
-            config.addinivalue_line("filterwarnings", f"ignore:{warning}")
+        config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket:ResourceWarning")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
