@@ -36,6 +36,7 @@ _PUBLIC: Final = (
     "pending_id",
     "final",
     "reverses",
+    "quote_id",
     "expires_at",
     "created_at",
     "memo_digest",

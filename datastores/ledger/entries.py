@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -71,10 +71,11 @@ class EntryState(StrEnum):
 
 
 class Leg(TypedDict):
-    """What an entry does to one account: `delta` in minor units, and the account as it stood afterwards."""
+    """What an entry does to one account: `delta` in minor units of `currency`, and how the account stood afterwards."""
 
     account_id: str
     owner_id: str | None
+    currency: str
     delta: int
     posted_after: int
     pending_out_after: int
@@ -84,7 +85,10 @@ class Leg(TypedDict):
 
 
 class Entry(TypedDict):
-    """One entry of the journal. It never changes; `salt` seals its private parts (see `chain`)."""
+    """One entry of the journal. It never changes; `salt` seals its private parts (see `chain`).
+
+    `currency` and `amount` are what was asked for; its legs may be in other currencies too, each sums to zero.
+    """
 
     _id: str
     caller: str
@@ -108,6 +112,7 @@ class Entry(TypedDict):
     pending_id: str | None
     final: bool
     reverses: str | None
+    quote_id: str | None
     expires_at: datetime | None
     created_at: datetime
     memo_digest: str | None
@@ -127,7 +132,10 @@ class Head(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What an entry is to say. Legs are (account id, delta in minor units) and sum to zero, unless it is refused."""
+    """What an entry is to say. Legs are (account id, delta in minor units of its currency).
+
+    They sum to zero in each currency, unless it is refused.
+    """
 
     kind: EntryKind
     state: EntryState = EntryState.POSTED
@@ -146,6 +154,7 @@ class Draft:
     pending_id: str | None = None
     final: bool = False
     reverses: str | None = None
+    quote_id: str | None = None
     expires_at: datetime | None = None
     memo_digest: str | None = None
     status: WalletStatus | None = None
@@ -200,7 +209,9 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
 
     The caller has looked at `stored_outcome` and has decided that the accounts allow it.
     """
-    if len(draft.legs) > MAX_LEGS or (draft.state is not EntryState.REFUSED and sum(d for _, d in draft.legs) != 0):
+    legs = [(_account(work, account_id), delta) for account_id, delta in draft.legs]
+    balanced = is_balanced((account["currency"], delta) for account, delta in legs)
+    if len(legs) > MAX_LEGS or not (balanced or draft.state is EntryState.REFUSED):
         raise ValueError(f"the legs of {command.entry_id} do not balance")
     head = work.get(HEADS, PARTITION)
     previous = head or {"n": 0, "hash": chain.GENESIS, "created_at": work.now}
@@ -218,7 +229,7 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
         "details": draft.details,
         "currency": draft.currency,
         "amount": draft.amount,
-        "legs": [_leg(work, account_id, delta, draft) for account_id, delta in draft.legs],
+        "legs": [_leg(work, account, delta, draft) for account, delta in legs],
         "sender_id": draft.sender_id,
         "recipient_id": draft.recipient_id,
         "merchants": list(draft.merchants),
@@ -227,6 +238,7 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
         "pending_id": draft.pending_id,
         "final": draft.final,
         "reverses": draft.reverses,
+        "quote_id": draft.quote_id,
         "expires_at": draft.expires_at,
         "created_at": max(work.now, previous["created_at"]),
         "memo_digest": draft.memo_digest,
@@ -242,6 +254,14 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
     else:
         work.update(HEADS, PARTITION, **moved_head)
     return entry
+
+
+def is_balanced(legs: Iterable[tuple[str, int]]) -> bool:
+    """Whether legs of (currency, delta) sum to zero in each currency."""
+    sums: dict[str, int] = {}
+    for currency, delta in legs:
+        sums[currency] = sums.get(currency, 0) + delta
+    return not any(sums.values())
 
 
 def ledger_time(work: Work) -> datetime:
@@ -309,10 +329,15 @@ _REFUSALS: Final[dict[str, type[ExpectedError]]] = {
 }
 
 
-def _leg(work: Work, account_id: str, delta: int, draft: Draft) -> Leg:
+def _account(work: Work, account_id: str) -> Account:
     account = cast("Account | None", work.get(ACCOUNTS, account_id))
     if account is None:
         raise KeyError(account_id)
+    return account
+
+
+def _leg(work: Work, account: Account, delta: int, draft: Draft) -> Leg:
+    account_id = account["_id"]
     after = moved(account, delta, draft.effect)
     status = draft.status.value if draft.status else account["status"]
     if draft.effect is not Effect.NOTHING:
@@ -320,6 +345,7 @@ def _leg(work: Work, account_id: str, delta: int, draft: Draft) -> Leg:
     return {
         "account_id": account_id,
         "owner_id": account["owner_id"],
+        "currency": account["currency"],
         "delta": delta,
         "posted_after": after["posted"],
         "pending_out_after": after["pending_out"],

@@ -86,7 +86,6 @@ def leg_id(entry_id: str, index: int) -> str:
 
 def leg_documents(entry: Entry) -> list[LegDocument]:
     """The legs of an entry, each as a document with what it shares with the entry."""
-    currency = entry["currency"] or ""
     return [
         {
             "_id": leg_id(entry["_id"], index),
@@ -97,8 +96,8 @@ def leg_documents(entry: Entry) -> list[LegDocument]:
             "kind": entry["kind"],
             "state": entry["state"],
             "created_at": entry["created_at"],
-            "amount": money(leg["delta"], currency),
-            "balance_after": money(leg["posted_after"], currency),
+            "amount": money(leg["delta"], leg["currency"]),
+            "balance_after": money(leg["posted_after"], leg["currency"]),
             "counterparty_id": next(
                 (who for who in (entry["sender_id"], entry["recipient_id"]) if who != leg["owner_id"]), None
             ),
@@ -265,7 +264,7 @@ def wallet_after(entry: Entry, account_id: str) -> WalletDocument:
     return _wallet(
         account_id,
         leg["owner_id"],
-        entry["currency"] or "",
+        leg["currency"],
         leg["posted_after"],
         leg["pending_out_after"],
         leg["pending_in_after"],

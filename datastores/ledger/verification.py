@@ -10,7 +10,7 @@ from datastores.mongo import Database, Document
 
 from . import chain
 from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, moved
-from .entries import ENTRIES, HEADS, PARTITION, Entry, EntryKind, EntryState
+from .entries import ENTRIES, HEADS, PARTITION, Entry, EntryKind, EntryState, is_balanced
 
 PAGE: Final = 2_000
 MAX_PROBLEMS: Final = 100
@@ -130,8 +130,9 @@ class _Replay:
             report.note(id, seq, "the chain is broken: the previous hash is another")
         if chain.chained(entry["previous_hash"], chain.body(entry)) != entry["hash"]:
             report.note(id, seq, "the entry does not have the hash that it states")
-        if entry["state"] != EntryState.REFUSED and sum(leg["delta"] for leg in entry["legs"]) != 0:
-            report.note(id, seq, f"the legs do not sum to zero in {entry['currency']}")
+        balanced = is_balanced((leg["currency"], leg["delta"]) for leg in entry["legs"])
+        if entry["state"] != EntryState.REFUSED and not balanced:
+            report.note(id, seq, "the legs do not sum to zero in each currency")
         report.entries, report.hash = seq, entry["hash"]
         if entry["reverses"] is not None and entry["state"] == EntryState.POSTED:
             self.refunded[entry["reverses"]] = self.refunded.get(entry["reverses"], 0) + entry["amount"]
@@ -141,11 +142,11 @@ class _Replay:
 
     def _apply(self, entry: Entry, leg: Mapping[str, Any], effect: Effect) -> None:
         account_id = leg["account_id"]
-        before = self._balances.get(account_id) or _empty(entry["currency"])
+        before = self._balances.get(account_id) or _empty(leg["currency"])
         after: Document = {**before, **moved(before, leg["delta"], effect)}
         if entry["kind"] == EntryKind.STATUS:
             after["status"] = leg["status_after"]
-        if before["currency"] != entry["currency"]:
+        if before["currency"] != leg["currency"]:
             self.report.note(entry["_id"], entry["seq"], f"a leg is not in the currency of {account_id}")
         if any(after[name] != leg[f"{name}_after"] for name in _BALANCE):
             self.report.note(entry["_id"], entry["seq"], f"the balance after it is wrong on {account_id}")

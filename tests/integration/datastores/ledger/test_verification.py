@@ -52,6 +52,7 @@ async def test_whole_ledger_holds_and_tells_how_far_it_is(database: Database) ->
 
 FLIPS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("entries", {"seq": 5}, {"$inc": {"legs.0.delta": 1}}),
+    ("entries", {"seq": 5}, {"$set": {"legs.0.currency": "JPY"}}),
     ("entries", {"seq": 5}, {"$inc": {"legs.1.posted_after": 1}}),
     ("entries", {"seq": 5}, {"$set": {"hash": "0" * 64}}),
     ("entries", {"seq": 5}, {"$set": {"legs.1.account_id": "wal_elsewhere"}}),

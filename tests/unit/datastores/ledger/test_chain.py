@@ -30,6 +30,7 @@ ENTRY: dict[str, Any] = {
     "pending_id": None,
     "final": False,
     "reverses": None,
+    "quote_id": None,
     "expires_at": None,
     "created_at": datetime(2026, 1, 31, 12, 0, 0, 5_000),
     "memo_digest": None,
@@ -47,7 +48,7 @@ def test_canonical_json_sorts_keys_and_spells_numbers_and_times_as_strings() -> 
 
 def test_the_hash_of_an_entry_is_pinned() -> None:
     assert chain.chained(chain.GENESIS, chain.body(ENTRY)) == (
-        "b7b3b3e94e114821ebe4dd4afb71a12b3ef4599c0d65c24e37d9aacab1d21913"
+        "3c8ee1acd16ea3b63c77d58057b4fe97014e1a4d3985f56e21bfba99d0599d9f"
     )
 
 
