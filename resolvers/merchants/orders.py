@@ -167,16 +167,20 @@ async def pay_order(
     """Pay an order of the viewer, from the wallet that is named or from the viewer's in its currency; into escrow.
 
     The first of these that holds is raised; those marked * are kept under the key and raised at every replay:
-    ValidationError (key); NotFoundError unless the viewer placed it; IdempotencyKeyReusedError; NotFoundError (wallet);
+    ValidationError (key); IdempotencyKeyReusedError; NotFoundError unless the viewer placed it, and for the wallet;
     TransferRefusedError with CURRENCY_MISMATCH; ConflictError* where it is paid, ended, or past its 30 minutes;
     TransferRefusedError* with ACCOUNT_FROZEN; InsufficientFundsError*; OutcomeUnknownError.
     """
     viewer_id = ctx.viewer.person()
-    found = await _order(ctx, order_id)
-    if found["buyer_id"] != viewer_id:
-        raise NotFoundError(_NO_ORDER)
-    if from_wallet_id is not None and not ledger.is_wallet_id(from_wallet_id):
-        raise NotFoundError("There is no such wallet of yours")
+    other = command(viewer_id, idempotency_key, "payOrder")
+    try:
+        found = await _order_of_buyer(ctx, order_id, viewer_id)
+        if from_wallet_id is not None and not ledger.is_wallet_id(from_wallet_id):
+            raise NotFoundError("There is no such wallet of yours")
+    except NotFoundError:
+        # From what is not there nothing was ever paid: a key that is known was used for another input.
+        await ledger.stored(ctx.database, other)
+        raise
     currency = found["total"]["currency"]
     source = from_wallet_id or ledger.wallet_id(viewer_id, currency)
     asked = command(viewer_id, idempotency_key, "payOrder", order_id=order_id, from_wallet_id=source)
@@ -263,6 +267,13 @@ async def _order(ctx: Context, order_id: str) -> OrderDocument:
     ctx.viewer.person()
     (found,) = await orders_by_id(ctx, [order_id])
     if found is None:
+        raise NotFoundError(_NO_ORDER)
+    return found
+
+
+async def _order_of_buyer(ctx: Context, order_id: str, buyer_id: str) -> OrderDocument:
+    found = await _order(ctx, order_id)
+    if found["buyer_id"] != buyer_id:
         raise NotFoundError(_NO_ORDER)
     return found
 

@@ -16,6 +16,8 @@ from resolvers.context import Context
 from resolvers.texts import is_storable, trimmed_or_none
 
 MAX_MEMO: Final = 280
+# Less than an operation has by default: its deadline would hide the answer that names the key to retry with.
+ANSWER_TIMEOUT_S: Final = 8.0
 T = TypeVar("T")
 
 
@@ -36,9 +38,9 @@ class MoneyMoved(TypedDict):
 
 
 async def submit(ctx: Context, act: Act[T], key: str, *, weight: int = 6) -> T:
-    """The outcome of an act of the ledger; OutcomeUnknownError names the key to retry with."""
+    """The outcome of an act of the ledger; OutcomeUnknownError, after 8 s, names the key to retry with."""
     try:
-        return await ctx.commits[ledger.COMMIT_LOOP].submit(act, weight=weight)
+        return await ctx.commits[ledger.COMMIT_LOOP].submit(act, weight=weight, timeout_s=ANSWER_TIMEOUT_S)
     except OutcomeUnknownError as unknown:
         raise outcome_unknown(unknown, key) from unknown
 

@@ -10,7 +10,7 @@ from datastores import wallets as store
 from datastores.commit import Act
 from datastores.errors import ForbiddenError, NotFoundError, ValidationError
 from datastores.ids import is_id
-from datastores.ledger import Outcome, Party, Transfer
+from datastores.ledger import Memo, Outcome, Party, Transfer
 from datastores.mongo import Document
 from datastores.wallets import PaymentRequestDocument, PaymentRequestState
 from resolvers import accounts, conversations
@@ -101,9 +101,9 @@ async def accept_payment_request(
 ) -> MoneyMoved:
     """Pay what the viewer was asked for, by exactly one transfer, from the wallet that is named or theirs.
 
-    Raises ValidationError, IdempotencyKeyReusedError, NotFoundError (request, then wallet), ForbiddenError for its
-    requester, TransferRefusedError with CURRENCY_MISMATCH; and, kept under the key, ConflictError for a request that is
-    not open, then as `transfer_funds`.
+    Raises, in this order: ValidationError; IdempotencyKeyReusedError; NotFoundError (request); ForbiddenError for its
+    requester; NotFoundError (wallet); TransferRefusedError with CURRENCY_MISMATCH; and, kept under the key,
+    ConflictError for a request that is not open, then as `transfer_funds`.
     """
     viewer_id = ctx.viewer.person()
     request = command(
@@ -113,14 +113,16 @@ async def accept_payment_request(
         payment_request_id=payment_request_id,
         from_wallet_id=from_wallet_id,
     )
-    asked = await _request_of(ctx, payment_request_id, viewer_id)
-    if asked["payer_id"] != viewer_id:
-        raise ForbiddenError("Only the person who was asked can accept")
-    currency, requester_id = asked["amount"]["currency"], asked["requester_id"]
-    written = store.payment_memo(asked)
+    written: Memo | None = None
 
     async def prepare() -> Act[Outcome]:
+        nonlocal written
+        asked = await _request_of(ctx, payment_request_id, viewer_id)
+        if asked["payer_id"] != viewer_id:
+            raise ForbiddenError("Only the person who was asked can accept")
+        currency, requester_id = asked["amount"]["currency"], asked["requester_id"]
         source = await paying_wallet(ctx, from_wallet_id, currency)
+        written = store.payment_memo(asked)
         transfer = Transfer(
             Party(source, owner_id=viewer_id),
             Party(ledger.wallet_id(requester_id, currency), owner_id=requester_id),
@@ -136,8 +138,9 @@ async def accept_payment_request(
         return store.AcceptPaymentRequest(request, payment_request_id, transfer)
 
     outcome = await decided(ctx, request, prepare)
-    outcome.accepted()
-    await _notify(ctx, requester_id, "payment_request_accepted", payment_request_id)
+    requester_id = outcome.accepted()["recipient_id"]
+    if requester_id is not None:
+        await _notify(ctx, requester_id, "payment_request_accepted", payment_request_id)
     return await moved(ctx, outcome, viewer_id, record_of(written))
 
 
