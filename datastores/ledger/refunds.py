@@ -15,6 +15,7 @@ from .transfers import (
     Memo,
     Party,
     Transfer,
+    TransferRecord,
     append_transfer,
     draft_of,
     own_legs,
@@ -28,14 +29,15 @@ def append_refund(
 ) -> Outcome:
     """Send back `amount` minor units of a posted transfer, or all that is left of it; a refund is a new transfer.
 
-    Refused with CONFLICT where less is left, else as `append_transfer` is. Needs `refund_reads`.
+    Of a hold it is what was captured that can be sent back, also while the hold goes on. Refused with CONFLICT where
+    less is left, else as `append_transfer` is. Needs `refund_reads`.
     """
     original = cast("Entry | None", work.get(ENTRIES, original_id))
     if original is None:
         raise NotFoundError("There is no such transfer")
-    record = work.get(TRANSFERS, sibling_id(original_id, "trf"))
-    refunded = cast(int, (record or {}).get("refunded", 0))
-    left = original["amount"] - refunded
+    record = cast(TransferRecord, work.get(TRANSFERS, sibling_id(original_id, "trf")) or {})
+    refunded = record.get("refunded", 0)
+    left = record.get("captured", original["amount"]) - refunded
     payer, payee = original["legs"][0], original["legs"][1]
     transfer = Transfer(
         source=_party(work, payee["account_id"]),
@@ -53,7 +55,9 @@ def append_refund(
         memo=memo,
     )
     if not 0 < transfer.amount <= left:
-        error = ConflictError("More was asked back than is left of this transfer" if left else "It is all refunded")
+        error = ConflictError(
+            "More was asked back than is left of this transfer" if left else "Nothing is left to refund"
+        )
         legs = own_legs(work, command, transfer)
         return append_refusal(work, command, error, draft_of(transfer, legs=legs, refused=True))
     outcome = append_transfer(work, command, transfer)

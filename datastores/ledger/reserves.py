@@ -1,4 +1,4 @@
-"""Reserves: what waits for somebody outside to agree, and is then settled or given back, once."""
+"""Reserves: what waits for somebody outside to agree, and is then settled or given back, whole and once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def append_settlement(work: Work, command: Command, pending_id: str) -> Outcome:
     """
     pending = _pending(work, pending_id)
     legs = tuple((leg["account_id"], leg["delta"]) for leg in pending["legs"])
-    entry = append(work, command, _resolution(pending, EntryKind(pending["kind"]), Effect.SETTLE, legs))
+    event_type = "payment.captured" if _is_awaited(pending) else "transfer.posted"
+    kind, amount = EntryKind(pending["kind"]), pending["amount"]
+    entry = append(work, command, resolution(pending, kind, Effect.SETTLE, legs, amount, event_type))
     record_transfer(work, pending_id, state=TransferState.POSTED.value, **_resolved(entry))
     return Outcome(entry)
 
@@ -32,7 +34,10 @@ def append_release(work: Work, command: Command, pending_id: str, error: Expecte
     """
     pending = _pending(work, pending_id)
     legs = tuple((leg["account_id"], -leg["delta"]) for leg in pending["legs"])
-    entry = append(work, command, _resolution(pending, EntryKind.VOID, Effect.RELEASE, legs))
+    event_type = "payment.voided" if _is_awaited(pending) else None
+    entry = append(
+        work, command, resolution(pending, EntryKind.VOID, Effect.RELEASE, legs, pending["amount"], event_type)
+    )
     why = {"code": error.code, "message": error.message}
     record_transfer(work, pending_id, state=TransferState.VOIDED.value, **_resolved(entry), **why)
     return Outcome(entry)
@@ -44,10 +49,41 @@ def resolution_reads(command: Command, pending: Entry) -> list[Read]:
     return [*reads(command, accounts=accounts, entries=[pending["_id"]]), record_read(pending["_id"])]
 
 
+def resolution(
+    pending: Entry,
+    kind: EntryKind,
+    effect: Effect,
+    legs: tuple[tuple[str, int], ...],
+    amount: int,
+    event_type: str | None,
+    *,
+    final: bool = True,
+) -> Draft:
+    """What becomes of `amount` minor units of what an entry reserved; `final` where that ends it."""
+    return Draft(
+        kind,
+        EntryState.POSTED,
+        effect,
+        legs,
+        currency=pending["currency"],
+        amount=amount,
+        event_type=event_type,
+        sender_id=pending["sender_id"],
+        recipient_id=pending["recipient_id"],
+        merchants=tuple(pending["merchants"]),
+        order_id=pending["order_id"],
+        payment_request_id=pending["payment_request_id"],
+        pending_id=pending["_id"],
+        final=final,
+        memo_digest=pending["memo_digest"],
+    )
+
+
 def _pending(work: Work, pending_id: str) -> Entry:
     pending = cast("Entry | None", work.get(ENTRIES, pending_id))
     record = work.get(TRANSFERS, sibling_id(pending_id, "trf"))
-    if pending is None or pending["state"] != EntryState.PENDING or record is None:
+    is_reserve = pending is not None and pending["state"] == EntryState.PENDING and pending["kind"] != EntryKind.HOLD
+    if pending is None or record is None or not is_reserve:
         raise NotFoundError("Nothing is reserved under this id")
     if record.get("state") != TransferState.PENDING:
         raise TransferRefusedError("It is settled or released already", code="HOLD_RESOLVED")
@@ -58,23 +94,5 @@ def _resolved(entry: Entry) -> dict[str, Any]:
     return {"resolved_by": entry["_id"], "resolved_seq": entry["seq"]}
 
 
-def _resolution(pending: Entry, kind: EntryKind, effect: Effect, legs: tuple[tuple[str, int], ...]) -> Draft:
-    awaited = pending["order_id"] is not None or pending["payment_request_id"] is not None
-    settled, released = ("payment.captured", "payment.voided") if awaited else ("transfer.posted", None)
-    return Draft(
-        kind,
-        EntryState.POSTED,
-        effect,
-        legs,
-        currency=pending["currency"],
-        amount=pending["amount"],
-        event_type=released if effect is Effect.RELEASE else settled,
-        sender_id=pending["sender_id"],
-        recipient_id=pending["recipient_id"],
-        merchants=tuple(pending["merchants"]),
-        order_id=pending["order_id"],
-        payment_request_id=pending["payment_request_id"],
-        pending_id=pending["_id"],
-        final=True,
-        memo_digest=pending["memo_digest"],
-    )
+def _is_awaited(pending: Entry) -> bool:
+    return pending["order_id"] is not None or pending["payment_request_id"] is not None

@@ -50,7 +50,11 @@ class LegDocument(TypedDict):
 
 
 class TransferDocument(TypedDict):
-    """A transfer as it has become. `seq` is that of the entry that ended it, or began it."""
+    """A transfer as it has become. `seq` is that of the newest entry of it, `moved_by` the one that a receipt is of.
+
+    That is its newest capture, or else the entry that settled or ended it, or else the one that began it.
+    `captured_amount` and `expires_at` are those of a hold.
+    """
 
     _id: str
     entry_id: str
@@ -67,13 +71,15 @@ class TransferDocument(TypedDict):
     memo_salt: str | None
     created_at: datetime
     refunded_amount: Money | None
+    captured_amount: Money | None
+    expires_at: datetime | None
     conversation_id: str | None
     order_id: str | None
     merchants: list[str]
     code: str | None
     message: str | None
     seq: int
-    resolved_by: str | None
+    moved_by: str
 
 
 _NOT_SHOWN: Final = (EntryKind.NOTICE.value, EntryKind.STATUS.value)
@@ -112,7 +118,7 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> TransferDo
     """The transfer that this entry began, as it has become; all of it, whoever may see it."""
     kept: TransferRecord = record or {}
     currency = entry["currency"] or ""
-    refunded = kept.get("refunded", 0)
+    refunded, captured = kept.get("refunded", 0), kept.get("captured")
     fee = sum(leg["delta"] for leg in entry["legs"][2:])
     source, target = ([leg["account_id"] for leg in entry["legs"]] + [None, None])[:2]
     return {
@@ -131,13 +137,15 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> TransferDo
         "memo_salt": kept.get("memo_salt"),
         "created_at": entry["created_at"],
         "refunded_amount": money(refunded, currency) if refunded else None,
+        "captured_amount": None if captured is None else money(captured, currency),
+        "expires_at": entry["expires_at"],
         "conversation_id": kept.get("conversation_id"),
         "order_id": entry["order_id"],
         "merchants": entry["merchants"],
         "code": kept.get("code"),
         "message": kept.get("message"),
-        "seq": kept.get("resolved_seq") or entry["seq"],
-        "resolved_by": kept.get("resolved_by"),
+        "seq": kept.get("resolved_seq") or kept.get("captured_seq") or entry["seq"],
+        "moved_by": kept.get("captured_by") or kept.get("resolved_by") or entry["_id"],
     }
 
 
@@ -146,7 +154,8 @@ def _state(entry: Entry, record: TransferRecord) -> TransferState:
         return TransferState.REFUSED
     if entry["state"] == EntryState.PENDING and record.get("state") != TransferState.POSTED:
         return TransferState(record.get("state", TransferState.PENDING))
-    return TransferState.REFUNDED if record.get("refunded", 0) == entry["amount"] else TransferState.POSTED
+    moved = record.get("captured", entry["amount"])
+    return TransferState.REFUNDED if record.get("refunded", 0) == moved else TransferState.POSTED
 
 
 def is_transfer(entry: Entry) -> bool:

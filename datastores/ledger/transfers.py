@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypedDict
 
-from pymongo import IndexModel
+from pymongo import ASCENDING, IndexModel
 
 from datastores.commit import Read, Work, by_id
 from datastores.errors import (
@@ -28,7 +28,11 @@ from .currencies import MAX_MINOR_UNITS, money
 from .entries import Draft, EntryKind, EntryState, Outcome, append, append_refusal, reads
 
 TRANSFERS: Final = "transfers"
-INDEXES: Mapping[str, Sequence[IndexModel]] = {TRANSFERS: []}
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    TRANSFERS: [
+        IndexModel([("expires_at", ASCENDING)], partialFilterExpression={"state": "PENDING"}, name="pending_expires")
+    ]
+}
 
 
 class TransferState(StrEnum):
@@ -44,12 +48,17 @@ class TransferState(StrEnum):
 class TransferRecord(TypedDict, total=False):
     """What has become of a transfer since its entry, and what of it may be erased; absent while there is none.
 
-    `refunded` is in minor units; `state` and `resolved_by` (an entry) are those of a reserve; `code` and `message` say
-    why it was voided; `conversation_id` is where it was made.
+    `refunded` is in minor units; `state` and `resolved_by` (an entry) are those of a reserve or a hold; `code` and
+    `message` say why it was voided; `captured` (minor units), `captured_by` (the newest capture) and `expires_at` are
+    those of a hold; `conversation_id` is where it was made.
     """
 
     _id: str
     state: str
+    captured: int
+    captured_by: str
+    captured_seq: int
+    expires_at: datetime
     resolved_by: str | None
     resolved_seq: int
     code: str | None
@@ -190,7 +199,7 @@ def draft_of(
     if refused:
         event_type = "payment.refused" if awaited else None
     elif state is EntryState.PENDING:
-        event_type = "payment.held" if awaited else None
+        event_type = "payment.held" if awaited or transfer.kind is EntryKind.HOLD else None
     return Draft(
         transfer.kind,
         state,
@@ -253,4 +262,6 @@ def first_record(transfer: Transfer, state: EntryState) -> Document:
         record["conversation_id"] = transfer.conversation_id
     if state is EntryState.PENDING:
         record["state"] = TransferState.PENDING.value
+    if transfer.kind is EntryKind.HOLD:
+        record |= {"captured": 0, "expires_at": transfer.expires_at}
     return record

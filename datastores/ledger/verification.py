@@ -10,7 +10,10 @@ from datastores.mongo import Database, Document
 
 from . import chain
 from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, moved
+from .commands import sibling_id
 from .entries import ENTRIES, HEADS, PARTITION, Entry, EntryKind, EntryState, is_balanced
+from .pendings import Pendings
+from .transfers import TRANSFERS, TransferRecord
 
 PAGE: Final = 2_000
 MAX_PROBLEMS: Final = 100
@@ -49,7 +52,8 @@ class Report:
 
 
 async def verify(database: Database, on_progress: OnProgress = lambda done, of: None) -> Report:
-    """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, refunds, and the head.
+    """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, refunds, what became of
+    what was reserved, and the head.
 
     May run while the ledger works: an account that has moved on is compared at the version at which it was read.
     `on_progress` gets how many entries are done, of how many.
@@ -59,6 +63,7 @@ async def verify(database: Database, on_progress: OnProgress = lambda done, of: 
     await _read_accounts(database, replay)
     await _replay_to_head(database, replay, on_progress)
     await _check_refunds(database, replay)
+    await _check_pendings(database, replay)
     replay.end()
     return replay.report
 
@@ -68,8 +73,20 @@ async def _check_refunds(database: Database, replay: _Replay) -> None:
     for at in range(0, len(ids), PAGE):
         page = ids[at : at + PAGE]
         for id, original in zip(page, await database.by_ids(ENTRIES, page), strict=True):
-            if original is None or replay.refunded[id] > original["amount"]:
+            paid = cast(int, original["amount"]) if original else 0
+            if original is None or replay.refunded[id] > replay.pendings.settled.get(id, paid):
                 replay.report.note(id, original["seq"] if original else None, "more was refunded than was paid")
+
+
+async def _check_pendings(database: Database, replay: _Replay) -> None:
+    ids = list(replay.pendings.settled)
+    for at in range(0, len(ids), PAGE):
+        page = ids[at : at + PAGE]
+        records = await database.by_ids(TRANSFERS, [sibling_id(id, "trf") for id in page])
+        for id, record in zip(page, cast("list[TransferRecord | None]", records), strict=True):
+            newest = max(record.get("captured_seq", 0), record.get("resolved_seq", 0)) if record else 0
+            if newest <= replay.report.entries and not replay.pendings.agrees(id, record):
+                replay.report.note(id, None, "what is noted of it is not what its entries make it")
 
 
 async def _replay_to_head(database: Database, replay: _Replay, on_progress: OnProgress) -> None:
@@ -119,6 +136,7 @@ class _Replay:
         self._ahead: dict[str, Document] = {}
         self._compared: set[str] = set()
         self.refunded: dict[str, int] = {}
+        self.pendings = Pendings()
 
     def take(self, entry: Entry) -> None:
         """Check an entry against all before it, and apply it."""
@@ -136,6 +154,8 @@ class _Replay:
         report.entries, report.hash = seq, entry["hash"]
         if entry["reverses"] is not None and entry["state"] == EntryState.POSTED:
             self.refunded[entry["reverses"]] = self.refunded.get(entry["reverses"], 0) + entry["amount"]
+        for problem in self.pendings.take(entry):
+            report.note(id, seq, problem)
         effect = _effect(entry)
         for leg in entry["legs"]:
             self._apply(entry, leg, effect)
@@ -180,6 +200,10 @@ class _Replay:
         """What only the end shows: accounts that are ahead of all entries or are gone, and sums by currency."""
         for id in self._ahead:
             self.report.note(id, None, "the account has changed without an entry")
+        reserved = self.pendings.reserved()
+        for id, balance in self._balances.items():
+            if (balance["pending_out"], balance["pending_in"]) != reserved.get(id, (0, 0)):
+                self.report.note(id, None, "what is reserved on it is not what its pending entries left")
         sums: dict[str, int] = {}
         for balance in self._balances.values():
             sums[balance["currency"]] = sums.get(balance["currency"], 0) + balance["posted"]

@@ -23,7 +23,10 @@ _REQUEST_KEY: Final = (datetime, str)
 # What the members of a conversation see of a transfer that is shown there; the rest is null.
 _SHOWN: Final = ("_id", "created_at", "amount", "sender_id", "recipient_id", "memo", "state")
 # A partner sees the money of its merchants, but not what people wrote to one another.
-_SHOWN_TO_PARTNERS: Final = ("_id", "created_at", "amount", "sender_id", "recipient_id", "state", "order_id", "fee")
+_SHOWN_TO_PARTNERS: Final = (
+    *("_id", "created_at", "amount", "sender_id", "recipient_id", "state", "order_id", "fee"),
+    *("captured_amount", "expires_at"),
+)
 
 
 async def wallets_by_id(ctx: Context, ids: Sequence[str]) -> list[WalletDocument | None]:
@@ -116,7 +119,7 @@ def shown_transfer(ctx: Context, transfer: TransferDocument, shown: set[str]) ->
 
 
 async def receipts(ctx: Context, transfers: Sequence[Document]) -> list[Document | None]:
-    """The receipt of each transfer for the viewer, of the entry that ended it; None unless they take part.
+    """The receipt of each transfer for the viewer, of the entry that moved or ended it; None unless they take part.
 
     Three reads, whatever the number of transfers.
     """
@@ -126,7 +129,7 @@ async def receipts(ctx: Context, transfers: Sequence[Document]) -> list[Document
     if viewer_id is None or head is None:
         return [None] * len(transfers)
     key = await ledger.signing_key(ctx.database, ctx.now())
-    found = await ledger.entries_by_ids(ctx.database, [each["resolved_by"] or each["entry_id"] for each in mine])
+    found = await ledger.entries_by_ids(ctx.database, [each["moved_by"] for each in mine])
     made: dict[str, Document] = {}
     for each, entry in zip(mine, found, strict=True):
         if entry is not None:

@@ -97,7 +97,8 @@ def resolve_without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
     def settle(work: Work, command: Command, pending_id: str) -> Outcome:
         pending = cast(Entry, work.get("entries", pending_id))
         legs = tuple((leg["account_id"], leg["delta"]) for leg in pending["legs"])
-        draft = reserves._resolution(pending, EntryKind.TRANSFER, Effect.SETTLE, legs)
+        amount = pending["amount"]
+        draft = reserves.resolution(pending, EntryKind.TRANSFER, Effect.SETTLE, legs, amount, "transfer.posted")
         return Outcome(ledger.append(work, command, draft))
 
     monkeypatch.setattr(acts, "append_settlement", settle)
