@@ -57,6 +57,7 @@ class _Data:
     commits: CommitLoops
     hub: Hub
     contexts: Contexts
+    rails: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, sta
     stack.push_async_callback(commits.drain)
     hub = await stack.enter_async_context(Hub(database))
     metrics.registry.register(HubCollector(hub))
-    return _Data(database, commits, hub, Contexts(database, commits, hub, rails=settings.rails))
+    return _Data(database, commits, hub, Contexts(database, commits, hub, rails=settings.rails), settings.rails)
 
 
 async def _stop(
@@ -173,7 +174,7 @@ def _readiness(data: _Data, drain: Drain) -> Readiness:
 
 def _nobody(data: _Data) -> Context:
     """The context of what the system does by itself."""
-    return Context(data.database, data.commits, data.hub)
+    return Context(data.database, data.commits, data.hub, rails=data.rails)
 
 
 def _graph(domain: str | None) -> Composed:

@@ -6,16 +6,26 @@ from collections.abc import Mapping, Sequence
 
 from pymongo import IndexModel
 
-from . import rails, requests
+from . import instructions, requests, sandbox
+from .adapters import connected_rails, rail_account
+from .instructions import (
+    InstructionDocument,
+    ReserveThroughRail,
+    ResolveInstruction,
+    due_instructions,
+    instruction_of,
+    instructions_by_ids,
+    take_turn,
+)
 from .rails import (
     Instruction,
+    LineKind,
     Rail,
+    RailAnswer,
     RailDirection,
     RailSilentError,
     RailState,
-    SandboxRail,
-    rail,
-    rail_account,
+    StatementLine,
 )
 from .requests import (
     AcceptPaymentRequest,
@@ -32,28 +42,37 @@ from .requests import (
     state_at,
 )
 
-INDEXES: Mapping[str, Sequence[IndexModel]] = {**requests.INDEXES, **rails.INDEXES}
+INDEXES: Mapping[str, Sequence[IndexModel]] = {**requests.INDEXES, **instructions.INDEXES, **sandbox.INDEXES}
 
 __all__ = [
     "INDEXES",
     "AcceptPaymentRequest",
     "ClosePaymentRequest",
     "Instruction",
+    "InstructionDocument",
+    "LineKind",
     "PaymentRequestDirection",
     "PaymentRequestDocument",
     "PaymentRequestState",
     "Rail",
+    "RailAnswer",
     "RailDirection",
     "RailSilentError",
     "RailState",
     "RequestPayment",
-    "SandboxRail",
+    "ReserveThroughRail",
+    "ResolveInstruction",
+    "StatementLine",
     "close_command",
+    "connected_rails",
+    "due_instructions",
+    "instruction_of",
+    "instructions_by_ids",
     "overdue_requests",
     "payment_memo",
-    "rail",
     "rail_account",
     "requests_by_ids",
     "requests_of",
     "state_at",
+    "take_turn",
 ]

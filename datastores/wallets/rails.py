@@ -1,27 +1,21 @@
-"""Rails: how money enters and leaves, what may be asked of a rail, and the sandbox that stands for one.
+"""Rails: what may be asked of somebody who moves money outside of the ledger, and what they must promise.
 
-A rail is somebody else: it may take long, refuse, or answer and not be heard. So it is asked under an id of ours, which
-makes asking twice the same as once, and whoever did not hear the answer can ask what became of it.
+A rail may take long, refuse, or answer and not be heard. So it is asked under an id of ours, which makes asking twice
+the same as once, and whoever did not hear the answer can ask what became of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
-from pymongo import IndexModel
+from datastores.ledger import EXPONENTS, MAX_MINOR_UNITS, Money
 
-from datastores.errors import ValidationError
-from datastores.ledger import Money
-from datastores.mongo import Database
-
-SANDBOX: Final = "sandbox_rail"
-RAILS: Final = frozenset({"sandbox"})
-SANDBOX_SETTLES_S: Final = 3.0
-INDEXES: Mapping[str, Sequence[IndexModel]] = {SANDBOX: []}
+MAX_STATEMENT_PAGE: Final = 1_000
+MAX_REFERENCE: Final = 200
 
 
 class RailState(StrEnum):
@@ -38,6 +32,18 @@ class RailDirection(StrEnum):
     IN = "IN"
     OUT = "OUT"
 
+    @property
+    def opposite(self) -> RailDirection:
+        """The way back."""
+        return RailDirection.OUT if self is RailDirection.IN else RailDirection.IN
+
+
+class LineKind(StrEnum):
+    """SETTLED: an instruction was carried out; RETURNED: what was settled earlier has gone all the way back."""
+
+    SETTLED = "SETTLED"
+    RETURNED = "RETURNED"
+
 
 class RailSilentError(Exception):
     """The rail was asked and no answer came: it may have done it or not."""
@@ -53,67 +59,60 @@ class Instruction:
     amount: Money
 
 
-class Rail(Protocol):
-    """Somebody who moves money outside of the ledger."""
+@dataclass(frozen=True, slots=True)
+class RailAnswer:
+    """The rail's word on an instruction; where it is SETTLED, under which reference of its own, and when."""
 
-    async def submit(self, instruction: Instruction) -> RailState:
-        """Ask; the same id again is the same instruction. Raises RailSilentError."""
-        ...
-
-    async def ask(self, id: str) -> RailState | None:
-        """What became of an instruction; None where it never arrived. Raises RailSilentError."""
-        ...
+    state: RailState
+    reference: str | None = None
+    value_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class SandboxRail:
-    """A rail for trying out: the account says how it behaves, and its own book says what it did.
+class StatementLine:
+    """One line of a rail's statement. `reference` is the rail's own and unique; `id` ours, None where it has none.
 
-    `ok` settles at once, `refuse` refuses, `slow` settles after 3 s, `lost` settles at once but is not heard.
+    `direction` and `amount` are those of the instruction, also of one that was RETURNED. Raises ValueError for a
+    reference of more than 200 characters or none, and for an amount that is no money.
     """
 
-    database: Database
-    now: datetime
+    reference: str
+    id: str | None
+    kind: LineKind
+    direction: RailDirection
+    amount: Money
+    value_at: datetime
 
-    async def submit(self, instruction: Instruction) -> RailState:
-        behaviour = instruction.account
-        settles_at = self.now + timedelta(seconds=SANDBOX_SETTLES_S if behaviour == "slow" else 0)
-        line = {
-            "direction": instruction.direction.value,
-            "account": behaviour,
-            "amount": dict(instruction.amount),
-            "refused": behaviour == "refuse",
-            "settles_at": settles_at,
-        }
-        await self.database.update_one(SANDBOX, {"_id": instruction.id}, {"$setOnInsert": line}, upsert=True)
-        if behaviour == "lost":
-            raise RailSilentError
-        return await self.ask(instruction.id) or RailState.PENDING
-
-    async def ask(self, id: str) -> RailState | None:
-        line = await self.database.find_one(SANDBOX, {"_id": id})
-        if line is None:
-            return None
-        if line["refused"]:
-            return RailState.REFUSED
-        return RailState.SETTLED if cast(datetime, line["settles_at"]) <= self.now else RailState.PENDING
+    def __post_init__(self) -> None:
+        if not 0 < len(self.reference) <= MAX_REFERENCE or len(self.id or "") > MAX_REFERENCE:
+            raise ValueError(f"a reference has 1 to {MAX_REFERENCE} characters")
+        if self.amount["currency"] not in EXPONENTS or not 0 < self.amount["minor_units"] <= MAX_MINOR_UNITS:
+            raise ValueError(f"{self.reference}: the amount is no money")
 
 
-SANDBOX_ACCOUNTS: Final = ("ok", "refuse", "slow", "lost")
+class Rail(Protocol):
+    """Somebody who moves money outside of the ledger; see docs/rails.md for what an adapter must keep to."""
 
+    @property
+    def settles_within(self) -> timedelta:
+        """How long an instruction may be PENDING before that is something to look into."""
+        ...
 
-def rail_account(text: str, *path: str, rails: Collection[str] = RAILS) -> tuple[str, str]:
-    """The rail and the account there that a source or destination such as `sandbox:ok` names.
+    def problem(self, account: str) -> str | None:
+        """What is wrong with the name of an account there, for its owner to read; None where nothing is."""
+        ...
 
-    Raises ValidationError unless it is one of these rails and knows the account.
-    """
-    rail, _, account = text.partition(":")
-    if rail not in rails or rail != "sandbox" or account not in SANDBOX_ACCOUNTS:
-        known = ", ".join(f"sandbox:{name}" for name in SANDBOX_ACCOUNTS if "sandbox" in rails)
-        raise ValidationError(f"Known are {known or 'none here: no rail is connected'}", *path)
-    return rail, account
+    async def submit(self, instruction: Instruction) -> RailAnswer:
+        """Ask; the same id again is the same instruction. Raises RailSilentError."""
+        ...
 
+    async def ask(self, id: str) -> RailAnswer | None:
+        """What became of an instruction; None where it never arrived. Raises RailSilentError."""
+        ...
 
-def rail(name: str, database: Database, now: datetime) -> Rail:
-    """The adapter of a rail by its name; raises KeyError for one that does not exist."""
-    return {"sandbox": SandboxRail}[name](database, now)
+    def statement(self, day: date) -> AsyncIterator[Sequence[StatementLine]]:
+        """What was settled and returned on a UTC day, in any order, in pages of at most 1,000 lines.
+
+        Of a day that is not over: so far. Raises RailSilentError.
+        """
+        ...

@@ -6,7 +6,7 @@ from .acting import AmountInput, MoneyMoved, balance_cursor, decided, merchants_
 from .balances import balance_changed
 from .follow_ups import expire_payment_requests, finish_follow_ups
 from .opening import open_wallet
-from .rails import top_up_wallet, withdraw_from_wallet
+from .rails import ask_rails, top_up_wallet, withdraw_from_wallet
 from .reading import (
     entries,
     legs_by_id,
@@ -30,6 +30,7 @@ __all__ = [
     "MoneyMoved",
     "Target",
     "accept_payment_request",
+    "ask_rails",
     "balance_changed",
     "balance_cursor",
     "cancel_payment_request",

@@ -16,10 +16,8 @@ from resolvers import conversations
 from resolvers.context import Context
 
 from .acting import outcome_unknown, submit
-from .rails import drive
 
 MESSAGE: Final = "message"
-RAIL: Final = "rail"
 RETRY_S: Final = 5.0
 
 
@@ -98,4 +96,4 @@ async def _post_message(ctx: Context, follow_up: Document) -> bool:
     return True
 
 
-_FINISH: Final[Mapping[str, Callable[[Context, Document], Awaitable[bool]]]] = {MESSAGE: _post_message, RAIL: drive}
+_FINISH: Final[Mapping[str, Callable[[Context, Document], Awaitable[bool]]]] = {MESSAGE: _post_message}

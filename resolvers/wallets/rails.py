@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from datastores import ledger
 from datastores import wallets as store
 from datastores.commit import Act
-from datastores.errors import NotFoundError, TransferRefusedError
-from datastores.ledger import AccountKind, Entry, EntryKind, FollowUp, Money, Outcome, Party, Transfer, TransferState
-from datastores.mongo import Document
-from datastores.wallets import Instruction, RailDirection, RailSilentError, RailState
+from datastores.errors import ExpectedError, NotFoundError, TransferRefusedError
+from datastores.ledger import AccountKind, Entry, EntryKind, Outcome, Party, Transfer, TransferState
+from datastores.wallets import InstructionDocument, Rail, RailAnswer, RailDirection, RailSilentError, RailState
 from resolvers.context import Context
 
 from .acting import (
@@ -26,7 +28,8 @@ from .acting import (
 )
 from .reading import transfers_by_id, wallets_by_id
 
-FOLLOW_UP: Final = "rail"
+ANSWER_TIMEOUT_S: Final = 3.0
+_log: Final = logging.getLogger(__name__)
 
 
 async def top_up_wallet(
@@ -50,24 +53,61 @@ async def withdraw_from_wallet(
     return await _through_rail(ctx, RailDirection.OUT, idempotency_key, wallet_id, amount, destination)
 
 
-async def drive(ctx: Context, follow_up: Document) -> bool:
-    """Bring the rail's word on a reserve into the ledger; whether it has given its word."""
-    content = follow_up["content"]
-    (pending,) = await ledger.entries_by_ids(ctx.database, [follow_up["entry_id"]])
-    if pending is None:
-        raise NotFoundError("Nothing is reserved under this id")
-    instruction = Instruction(
-        pending["_id"], RailDirection(content["direction"]), content["account"], cast(Money, content["amount"])
-    )
-    rail = store.rail(content["rail"], ctx.database, ctx.now())
+async def ask_rails(ctx: Context) -> int:
+    """Ask the rails what became of at most 100 instructions; returns on how many they have given their word.
+
+    What stays unanswered is asked again after 5 s, then after twice as long each time, an hour at most, for as long
+    as it takes: nothing is given back before the rail has refused. For a sweeper: any number may run at once.
+    """
+    due = await store.due_instructions(ctx.database, ctx.now())
+    return sum(await asyncio.gather(*(_ask_again(ctx, instruction) for instruction in due)))
+
+
+async def _ask_again(ctx: Context, instruction: InstructionDocument) -> bool:
+    rail = store.connected_rails(ctx.rails, ctx.database, ctx.now).get(instruction["rail"])
+    if not await store.take_turn(ctx.database, instruction, ctx.now()):
+        return False
+    if rail is None:
+        _log.warning("%s waits for the rail %s, which is not connected", instruction["_id"], instruction["rail"])
+        return False
+    answer = await _heard(rail, instruction, lambda: _asked_or_submitted(rail, instruction))
+    return answer is not None and await _keep(ctx, instruction["_id"], answer)
+
+
+async def _asked_or_submitted(rail: Rail, instruction: InstructionDocument) -> RailAnswer:
+    return await rail.ask(instruction["_id"]) or await rail.submit(store.instruction_of(instruction))
+
+
+async def _heard(
+    rail: Rail, instruction: InstructionDocument, ask: Callable[[], Awaitable[RailAnswer]]
+) -> RailAnswer | None:
+    """The rail's word, or None where it has not given it within 3 s."""
     try:
-        state = await rail.ask(pending["_id"]) or await rail.submit(instruction)
-    except RailSilentError:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            answer = await ask()
+    except (RailSilentError, TimeoutError):
+        return None
+    except Exception:
+        # Whatever befalls an adapter, the rail may have done it: that is to be asked, and not to be given back.
+        _log.exception("the adapter of the rail %s failed at %s", instruction["rail"], instruction["_id"])
+        return None
+    return None if answer.state is RailState.PENDING else answer
+
+
+async def _keep(ctx: Context, id: str, answer: RailAnswer) -> bool:
+    (pending,) = await ledger.entries_by_ids(ctx.database, [id])
+    if pending is None:
+        _log.error("nothing is reserved for the instruction %s", id)
         return False
-    if state is RailState.PENDING:
+    is_refused = answer.state is RailState.REFUSED
+    error = TransferRefusedError("The bank refused: nothing was moved") if is_refused else None
+    request = ledger.system_command("release" if is_refused else "settle", id)
+    try:
+        await submit(ctx, store.ResolveInstruction(request, pending, answer, error), request.key)
+    except ExpectedError as failure:
+        # The rail has said something else before, which the day's reconciliation shows, or the database is away.
+        _log.warning("the word of the rail on %s could not be kept: %s", id, failure.code)
         return False
-    await _resolve(ctx, pending, state)
-    await ledger.finish_follow_up(ctx.database, follow_up["_id"])
     return True
 
 
@@ -77,13 +117,14 @@ async def _through_rail(
     viewer_id = ctx.viewer.person()
     money = amount_of(amount)
     inward = direction is RailDirection.IN
-    rail, place = store.rail_account(account, "source" if inward else "destination", rails=ctx.rails)
-    name = "topUpWallet" if inward else "withdrawFromWallet"
-    request = command(viewer_id, key, name, wallet_id=wallet_id, amount=money, account=account)
+    rails = store.connected_rails(ctx.rails, ctx.database, ctx.now)
+    name, place = store.rail_account(account, "source" if inward else "destination", rails=rails)
+    mutation = "topUpWallet" if inward else "withdrawFromWallet"
+    request = command(viewer_id, key, mutation, wallet_id=wallet_id, amount=money, account=account)
 
     async def prepare() -> Act[Outcome]:
         wallet = Party(await own_wallet(ctx, wallet_id, money["currency"]), owner_id=viewer_id)
-        outside = Party(ledger.rail_account_id(rail, money["currency"]), AccountKind.RAIL)
+        outside = Party(ledger.rail_account_id(name, money["currency"]), AccountKind.RAIL)
         transfer = Transfer(
             outside if inward else wallet,
             wallet if inward else outside,
@@ -94,20 +135,22 @@ async def _through_rail(
             kind=EntryKind.TOP_UP if inward else EntryKind.WITHDRAWAL,
             merchants=await merchants_of(ctx, [viewer_id]),
         )
-        content = {"rail": rail, "direction": direction.value, "account": place, "amount": dict(money)}
-        return ledger.ReserveTransfer(request, transfer, FollowUp(FOLLOW_UP, request.id("trf"), content))
+        return store.ReserveThroughRail(request, transfer, name, direction, place)
 
     outcome = await decided(ctx, request, prepare)
     entry = outcome.accepted()
     if not outcome.replayed:
-        await _ask_at_once(ctx, entry)
+        await _submit(ctx, rails[name], entry["_id"])
     return await _answer(ctx, entry, viewer_id, wallet_id, replayed=outcome.replayed)
 
 
-async def _ask_at_once(ctx: Context, entry: Entry) -> None:
-    follow_up = await ledger.follow_up(ctx.database, ledger.follow_up_id(FOLLOW_UP, entry["_id"]))
-    if follow_up is not None:
-        await drive(ctx, follow_up)
+async def _submit(ctx: Context, rail: Rail, id: str) -> None:
+    (instruction,) = await store.instructions_by_ids(ctx.database, [id])
+    if instruction is None or instruction["state"] != RailState.PENDING:
+        return
+    answer = await _heard(rail, instruction, lambda: rail.submit(store.instruction_of(instruction)))
+    if answer is not None:
+        await _keep(ctx, id, answer)
 
 
 async def _answer(ctx: Context, entry: Entry, viewer_id: str, wallet_id: str, *, replayed: bool) -> MoneyMoved:
@@ -119,9 +162,3 @@ async def _answer(ctx: Context, entry: Entry, viewer_id: str, wallet_id: str, *,
         raise TransferRefusedError(transfer["message"], code=transfer["code"])
     cursor = balance_cursor(viewer_id, transfer["seq"])
     return {"transfer": transfer, "wallet": wallet, "replayed": replayed, "cursor": cursor}
-
-
-async def _resolve(ctx: Context, pending: Entry, state: RailState) -> None:
-    error = TransferRefusedError("The bank refused: nothing was moved") if state is RailState.REFUSED else None
-    request = ledger.system_command("settle" if error is None else "release", pending["_id"])
-    await submit(ctx, ledger.ResolveReserve(request, pending, error), request.key)

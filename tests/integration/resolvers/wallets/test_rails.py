@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from datastores.mongo import Database
 from resolvers import wallets
 from resolvers.context import Context
 from resolvers.wallets import MoneyMoved
+from resolvers.wallets.rails import ANSWER_TIMEOUT_S
 from tests.integration.resolvers.people import Ask, people
 from tests.integration.resolvers.wallets.purses import (
     NO_WALLET,
@@ -57,7 +61,7 @@ async def test_without_a_rail_no_money_comes_or_goes(database: Database, ask: As
         return replace(ask(user_id), rails=frozenset())
 
     for act in (top_up, withdraw):
-        with pytest.raises(ValidationError, match="no rail is connected"):
+        with pytest.raises(ValidationError, match="No rail is connected"):
             await act(without, ann, wallet, "sandbox:ok")
     assert await balance(ask, ann) == (0, 0)
 
@@ -75,7 +79,7 @@ class TestSettledAtOnce:
         assert went["wallet"] is not None
         assert went["wallet"]["posted"]["minor_units"] == 300
         assert await deltas(ask, ann, wallet) == [-200, -200, 500, 500]
-        assert await database.count("follow_ups", {}) == 0
+        assert await database.count("rail_instructions", {"state": "PENDING"}) == 0
         assert (await verify(database)).problems == []
 
     async def test_replayed_and_at_once(self, database: Database, ask: Ask) -> None:
@@ -129,13 +133,13 @@ class TestNotHeardAtOnce:
         assert await balance(ask, ann) == (0, 0)
         assert moved["wallet"] is not None
         assert moved["wallet"]["pending_in"]["minor_units"] == 500
-        assert await wallets.finish_follow_ups(ask(None)) == 0
-        sweepers = (wallets.finish_follow_ups(later(ask, 60)(None)) for _ in range(3))
+        assert await wallets.ask_rails(ask(None)) == 0
+        sweepers = (wallets.ask_rails(later(ask, 60)(None)) for _ in range(3))
         assert sum(await asyncio.gather(*sweepers)) >= 1
         assert await balance(ask, ann) == (500, 500)
         settled = await top_up(ask, ann, wallet, f"sandbox:{behaviour}", idempotency_key="k")
         assert (settled["transfer"]["state"], settled["replayed"]) == ("POSTED", True)
-        assert await database.count("follow_ups", {}) == 0
+        assert await database.count("rail_instructions", {"state": "PENDING"}) == 0
         assert (await verify(database)).problems == []
 
     async def test_withdrawal_is_reserved_meanwhile(self, database: Database, ask: Ask, behaviour: str) -> None:
@@ -147,20 +151,171 @@ class TestNotHeardAtOnce:
         assert await balance(ask, ann) == (600, 100)
         with pytest.raises(InsufficientFundsError):
             await withdraw(ask, ann, wallet, "sandbox:ok")
-        await wallets.finish_follow_ups(later(ask, 60)(None))
+        await wallets.ask_rails(later(ask, 60)(None))
         assert await balance(ask, ann) == (100, 100)
+
+
+async def state_of(ask: Ask, user_id: str, moved: MoneyMoved) -> str:
+    found = await transfer(ask, user_id, moved["transfer"]["_id"])
+    assert found is not None
+    return str(found["state"])
 
 
 async def test_a_rail_that_was_never_asked_is_asked_by_the_sweeper(database: Database, ask: Ask) -> None:
     ann, wallet = await new_wallet(database, ask)
-    await top_up(ask, ann, wallet, "sandbox:lost")
-    await database.delete_one("sandbox_rail", {})
+    await top_up(ask, ann, wallet, "sandbox:missed")
+    assert await database.count("sandbox_rail", {"direction": "IN"}) == 0
 
-    await wallets.finish_follow_ups(later(ask, 60)(None))
-    assert await balance(ask, ann) == (0, 0)
-    await wallets.finish_follow_ups(later(ask, 120)(None))
+    await wallets.ask_rails(later(ask, 6)(None))
 
     assert await balance(ask, ann) == (500, 500)
+    assert (await verify(database)).problems == []
+
+
+@pytest.mark.parametrize(
+    "account", ["slow", "slow-refuse", "late", "lost", "missed", "returned", "twice", "ok", "refuse"]
+)
+class TestEveryBehaviour:
+    """Whatever the rail does: one reserve, one end, the same at every replay and for ten at once."""
+
+    async def test_a_top_up_ends_as_the_rail_says(self, database: Database, ask: Ask, account: str) -> None:
+        ann, wallet = await new_wallet(database, ask)
+
+        async def once() -> MoneyMoved | Exception:
+            try:
+                return await top_up(ask, ann, wallet, f"sandbox:{account}", idempotency_key="k")
+            except TransferRefusedError as error:
+                return error
+
+        first = await asyncio.gather(*(once() for _ in range(10)))
+        for seconds in (6, 20, 700):
+            await asyncio.gather(*(wallets.ask_rails(later(ask, seconds)(None)) for _ in range(3)))
+        again = await once()
+
+        if "refuse" in account:
+            assert isinstance(again, TransferRefusedError)
+            assert await balance(ask, ann) == (0, 0)
+        else:
+            assert not isinstance(again, Exception)
+            assert (again["transfer"]["state"], again["replayed"]) == ("POSTED", True)
+            assert await balance(ask, ann) == (500, 500)
+        assert len({one["transfer"]["_id"] for one in first if not isinstance(one, Exception)}) <= 1
+        assert await database.count("rail_instructions", {}) == 1
+        assert await database.count("entries", {}) == 2
+        assert (await verify(database)).problems == []
+
+    async def test_a_withdrawal_is_reserved_until_the_rail_has_spoken(
+        self, database: Database, ask: Ask, account: str
+    ) -> None:
+        ann, wallet = await new_wallet(database, ask)
+        await fill(ask, ann, "6")
+
+        for _ in range(2):
+            with contextlib.suppress(TransferRefusedError):
+                await withdraw(ask, ann, wallet, f"sandbox:{account}", idempotency_key="k")
+        at_once = account in ("ok", "returned", "twice")
+        assert await balance(ask, ann) == ((100, 100) if at_once else (600, 600 if account == "refuse" else 100))
+        for seconds in (6, 20, 700):
+            await wallets.ask_rails(later(ask, seconds)(None))
+
+        assert await balance(ask, ann) == ((600, 600) if "refuse" in account else (100, 100))
+
+
+class TestAskingAgain:
+    async def test_less_and_less_often_but_never_less_than_hourly(self, database: Database, ask: Ask) -> None:
+        ann, wallet = await new_wallet(database, ask)
+        moved = await top_up(ask, ann, wallet, "sandbox:late")
+        await database.update_one("sandbox_rail", {}, {"$set": {"settles_at": ask(None).now() + timedelta(days=3)}})
+        waits, elapsed = [], 0.0
+
+        for _ in range(16):
+            (instruction,) = await database.find("rail_instructions", {}, limit=1)
+            begun = instruction["asked_at"] + timedelta(seconds=elapsed)
+            waits.append((instruction["due_at"] - begun).total_seconds())
+            elapsed += waits[-1]
+            await wallets.ask_rails(replace(ask(None), now=lambda at=instruction["due_at"]: at))  # type: ignore[misc]
+
+        assert waits[:4] == [5, 10, 20, 40]
+        assert waits == sorted(waits)
+        assert waits[-1] == 3_600
+        assert await state_of(ask, ann, moved) == "PENDING"
+        assert await balance(ask, ann) == (0, 0)
+
+    async def test_nothing_is_given_back_while_the_rail_has_not_refused(self, database: Database, ask: Ask) -> None:
+        ann, wallet = await new_wallet(database, ask)
+        await fill(ask, ann, "6")
+        moved = await withdraw(ask, ann, wallet, "sandbox:late")
+
+        for minute in range(9):
+            await wallets.ask_rails(later(ask, minute * 60)(None))
+            assert await balance(ask, ann) == (600, 100)
+        await wallets.ask_rails(later(ask, 7_200)(None))
+
+        assert await state_of(ask, ann, moved) == "POSTED"
+        assert await balance(ask, ann) == (100, 100)
+
+    async def test_of_many_sweepers_one_asks(self, database: Database, ask: Ask) -> None:
+        ann, wallet = await new_wallet(database, ask)
+        await top_up(ask, ann, wallet, "sandbox:late")
+
+        await asyncio.gather(*(wallets.ask_rails(later(ask, 6)(None)) for _ in range(8)))
+
+        (instruction,) = await database.find("rail_instructions", {}, limit=1)
+        assert instruction["asks"] == 2
+
+    async def test_a_rail_that_hangs_holds_nobody_up(self, database: Database, ask: Ask) -> None:
+        ann, wallet = await new_wallet(database, ask)
+        began = time.monotonic()
+        await asyncio.gather(*(top_up(ask, ann, wallet, "sandbox:silent") for _ in range(10)))
+        await top_up(ask, ann, wallet, "sandbox:slow")
+
+        done = await wallets.ask_rails(later(ask, 60)(None))
+        took = time.monotonic() - began
+
+        assert done == 1
+        assert took < 4 * ANSWER_TIMEOUT_S
+        assert await balance(ask, ann) == (500, 500)
+        assert await wallets.ask_rails(later(ask, 3 * 3_600)(None)) == 10
+        assert await balance(ask, ann) == (5_500, 5_500)
+
+    async def test_an_adapter_that_fails_is_a_rail_that_was_not_heard(
+        self, database: Database, ask: Ask, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ann, wallet = await new_wallet(database, ask)
+        moved = await top_up(ask, ann, wallet, "sandbox:slow")
+        await database.update_one("sandbox_rail", {}, {"$unset": {"answers_at": 1}})
+
+        assert await wallets.ask_rails(later(ask, 60)(None)) == 0
+
+        assert "the adapter of the rail sandbox failed" in caplog.text
+        assert await state_of(ask, ann, moved) == "PENDING"
+
+    async def test_a_rail_that_is_not_connected_any_more_is_waited_for(
+        self, database: Database, ask: Ask, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ann, wallet = await new_wallet(database, ask)
+        await fill(ask, ann, "6")
+        await withdraw(ask, ann, wallet, "sandbox:slow")
+
+        assert await wallets.ask_rails(replace(later(ask, 60)(None), rails=frozenset())) == 0
+        assert await balance(ask, ann) == (600, 100)
+        assert "not connected" in caplog.text
+
+        assert await wallets.ask_rails(later(ask, 120)(None)) == 1
+        assert await balance(ask, ann) == (100, 100)
+
+    async def test_the_first_word_of_a_rail_stands(self, database: Database, ask: Ask) -> None:
+        ann, wallet = await new_wallet(database, ask)
+        moved = await top_up(ask, ann, wallet, "sandbox:slow-refuse")
+        await wallets.ask_rails(later(ask, 60)(None))
+        await database.update_one("sandbox_rail", {}, {"$set": {"refused": False}})
+        again = {"$set": {"state": "PENDING", "due_at": ask(None).now()}}
+        await database.update_one("rail_instructions", {}, again)
+
+        assert await wallets.ask_rails(later(ask, 60)(None)) == 0
+
+        assert await state_of(ask, ann, moved) == "VOIDED"
+        assert await balance(ask, ann) == (0, 0)
 
 
 async def test_denied_and_bad_input(database: Database, ask: Ask) -> None:
