@@ -14,9 +14,9 @@ from pymongo.read_concern import ReadConcern
 from datastores import ledger
 from datastores.clock import utc_now
 from datastores.commit import MAX_ACTS, CommitLoops, Work, by_id
-from datastores.ledger import Entry, Head
+from datastores.ledger import Entry
 from datastores.ledger.accounts import ACCOUNTS, AccountKind, new_account
-from datastores.ledger.entries import ENTRIES, HEADS, PARTITION
+from datastores.ledger.entries import ENTRIES, LAST
 from datastores.mongo import MAJORITY, Database
 
 from .people import CURRENCY, FUNDS, Request, person_id, transfer, wallet_id
@@ -127,8 +127,7 @@ class Bulk:
 def decided(requests: Sequence[Request]) -> dict[str, Entry]:
     """The entries that the ledger's own evaluator makes of these requests, by key, numbered from 1 in a partition."""
     work = Work(utc_now())
-    head: Head = {"_id": PARTITION, "n": 0, "hash": "0" * 64, "created_at": work.now}
-    work.add_read(by_id(HEADS, PARTITION), [cast("dict[str, Any]", head)])
+    work.add_read(LAST, [])
     acts = {request.key: transfer(request) for request in requests}
     people = {number for request in requests for number in (request.payer, request.payee)}
     accounts = [funded_account(number) for number in people]

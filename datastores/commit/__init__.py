@@ -2,7 +2,7 @@
 
 from .loops import DEFAULT_TIMEOUT_S, MAX_ACTS, MAX_WEIGHT, CommitLoop, CommitLoops, CommitStatistics
 from .turns import Turns
-from .work import Act, NotReadError, Read, Work, by_fields, by_id, by_new_id
+from .work import Act, NotReadError, Read, Work, by_fields, by_id, by_new_id, last_row
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
@@ -19,4 +19,5 @@ __all__ = [
     "by_fields",
     "by_id",
     "by_new_id",
+    "last_row",
 ]

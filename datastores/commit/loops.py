@@ -11,7 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -23,6 +23,7 @@ from datastores.errors import ExpectedError, OutcomeUnknownError, RateLimitedErr
 from datastores.mongo import MAX_LIMIT, Database, Session
 from datastores.transactions import commit, is_duplicate, may_retry
 
+from .memory import Memory
 from .turns import Turns
 from .work import Act, NotReadError, Read, Values, Work
 
@@ -76,6 +77,7 @@ class CommitLoop:
     clock: Callable[[], float] = time.monotonic
     turns: Turns | None = None
     statistics: CommitStatistics = field(default_factory=CommitStatistics)
+    memory: Memory = field(default_factory=Memory)
     _queue: deque[_Waiting[Any]] = field(default_factory=deque)
     _task: asyncio.Task[None] | None = None
 
@@ -177,21 +179,29 @@ class CommitLoop:
 
     async def _attempt(self, batch: list[_Waiting[Any]], attempt: int, give_up: float) -> list[Any]:
         """Outcomes (or ExpectedErrors) of the first acts of the batch; the rest needs another batch."""
-        async with self.database.transaction() as session:
-            acts = [waiting.act for waiting in batch]
-            work, outcomes = await self._decided(acts, attempt, session)
-            if not work.is_proven:
-                work, outcomes = await self._decided(acts, attempt + 1, session)
-            writes = work.writes()
-            # The shortest first: a conflict over a head shows before the rest is sent in vain.
-            for collection, operations in sorted(writes.items(), key=lambda item: len(item[1])):
-                updates = sum(isinstance(operation, UpdateOne | ReplaceOne) for operation in operations)
-                matched = await self.database.bulk_write(collection, operations, ordered=False, session=session)
-                if matched != updates:
-                    raise RuntimeError(f"{collection}: {updates - matched} documents to update have gone")
-            if writes:
-                await commit(session, give_up, self.jitter, self.clock)
-            return outcomes
+        try:
+            async with self.database.transaction() as session:
+                acts = [waiting.act for waiting in batch]
+                work, outcomes = await self._decided(acts, attempt, session)
+                if not work.is_proven:
+                    work, outcomes = await self._decided(acts, attempt + 1, session)
+                if await self._write(work, session):
+                    await commit(session, give_up, self.jitter, self.clock)
+                    self.memory.keep(work)
+                return outcomes
+        except BaseException:
+            self.memory.forget()
+            raise
+
+    async def _write(self, work: Work, session: Session) -> bool:
+        writes = work.writes()
+        # The shortest first: a conflict over what all write shows before the rest is sent in vain.
+        for collection, operations in sorted(writes.items(), key=lambda item: len(item[1])):
+            updates = sum(isinstance(operation, UpdateOne | ReplaceOne) for operation in operations)
+            matched = await self.database.bulk_write(collection, operations, ordered=False, session=session)
+            if matched != updates:
+                raise RuntimeError(f"{collection}: {updates - matched} documents to update have gone")
+        return bool(writes)
 
     async def _decided(self, acts: Sequence[Act[Any]], attempt: int, session: Session) -> tuple[Work, list[Any]]:
         work = Work(self.now(), attempt)
@@ -205,10 +215,11 @@ class CommitLoop:
             rounds = [iterator for iterator, reads in wanted if reads is not None]
             if not rounds:
                 return
-            for read in _merged(work, [read for _, reads in wanted for read in reads or ()]):
+            for read in _merged(work, self.memory, [read for _, reads in wanted for read in reads or ()]):
+                limit, sort = (MAX_LIMIT, None) if read.last is None else (1, [(read.last, -1)])
                 filter = _filter(read)
-                documents = await self.database.find(read.collection, filter, limit=MAX_LIMIT, session=session)
-                work.add_read(read, documents)
+                found = await self.database.find(read.collection, filter, limit=limit, sort=sort, session=session)
+                work.add_read(read, found)
         raise RuntimeError(f"an act of {self.name} asks for more than {_MAX_ROUNDS} rounds of reads")
 
 
@@ -252,14 +263,18 @@ def _decide(work: Work, acts: Sequence[Act[Any]]) -> list[Any]:
     return outcomes
 
 
-def _merged(work: Work, reads: Sequence[Read]) -> list[Read]:
-    together: dict[tuple[str, tuple[str, ...]], dict[Values, None]] = {}
+def _merged(work: Work, memory: Memory, reads: Sequence[Read]) -> list[Read]:
+    """What the database must be asked, each collection once; the rest is taken as new or recalled, at a first try."""
+    together: dict[Read, dict[Values, None]] = {}
     for read in reads:
         if read.expected_new and work.attempt == 1:
             work.assume_absent(read)
         elif (missing := work.has_read(read)) is not None:
-            together.setdefault((read.collection, read.fields), {}).update(dict.fromkeys(missing.values))
-    return [Read(collection, fields, tuple(values)) for (collection, fields), values in together.items()]
+            unknown = memory.recall(work, missing) if work.attempt == 1 else missing
+            if unknown is not None:
+                kind = replace(unknown, values=(), expected_new=False)
+                together.setdefault(kind, {}).update(dict.fromkeys(unknown.values))
+    return [replace(kind, values=tuple(values)) for kind, values in together.items()]
 
 
 def _filter(read: Read) -> Mapping[str, Any]:

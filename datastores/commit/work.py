@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -19,18 +19,31 @@ Values = tuple[Any, ...]
 class Read:
     """Documents that an act needs: those whose `fields` have one of the `values`, each a tuple as long as `fields`.
 
-    `expected_new` are ids that the act will insert: only once that has failed are they looked up.
+    `expected_new` are ids that the act will insert: only once that has failed are they looked up. `last` names a
+    number: of the documents with these values only the one with the highest is meant. `guard` is the last row of a log
+    to which every change of these documents appends.
     """
 
     collection: str
     fields: tuple[str, ...]
     values: tuple[Values, ...]
     expected_new: bool = False
+    last: str | None = None
+    guard: Read | None = None
 
 
-def by_id(collection: str, *ids: str) -> Read:
-    """The documents with these ids."""
-    return Read(collection, ("_id",), tuple((id,) for id in ids))
+def by_id(collection: str, *ids: str, guard: Read | None = None) -> Read:
+    """The documents with these ids.
+
+    With a `guard` (see `last_row`) they may be taken from memory instead of the database: nobody changes them without
+    appending to that log, so a row of ours that takes the next number proves that nobody has.
+    """
+    return Read(collection, ("_id",), tuple((id,) for id in ids), guard=guard)
+
+
+def last_row(collection: str, number: str, **fields: Any) -> Read:
+    """The row with the highest `number` of a log whose rows have these values; needs a unique index over both."""
+    return Read(collection, tuple(fields), (tuple(fields.values()),), last=number)
 
 
 def by_new_id(collection: str, *ids: str) -> Read:
@@ -71,6 +84,10 @@ class Work:
         self._deleted: dict[tuple[str, str], None] = {}
         self._assumed: set[tuple[str, str]] = set()
         self._trusted: set[tuple[str, str]] = set()
+        self._lasts: dict[Read, Document | None] = {}
+        self._logs: dict[str, list[Read]] = {}
+        self._guarded: dict[tuple[str, str], Read] = {}
+        self._leaned: set[Read] = set()
 
     def get(self, collection: str, id: str) -> Document | None:
         """The document as it is now in this batch, or None where there is none."""
@@ -84,6 +101,15 @@ class Work:
                 return None
             work = work._parent
         raise NotReadError(f"{collection} {id}")
+
+    def last(self, read: Read) -> Document | None:
+        """The last row of a log, those of this batch included; the act must have asked for it by this `last_row`."""
+        work: Work | None = self
+        while work is not None:
+            if read in work._lasts:
+                return work._lasts[read]
+            work = work._parent
+        raise NotReadError(f"{read.collection} {read.values}")
 
     def find(self, collection: str, **fields: Any) -> list[Document]:
         """The documents with these values, which the act must have asked for by `by_fields` with the same names."""
@@ -105,6 +131,9 @@ class Work:
         key = (collection, document["_id"])
         self._inserted[key] = None
         self._documents[key] = document
+        for log in self._root()._logs.get(collection, ()):
+            if all(document[name] == value for name, value in zip(log.fields, log.values[0], strict=True)):
+                self._lasts[log] = document
         return document
 
     def update(self, collection: str, id: str, **changes: Any) -> Document:
@@ -137,12 +166,19 @@ class Work:
         parent._documents |= self._documents
         parent._inserted |= self._inserted
         parent._deleted |= self._deleted
+        parent._lasts |= self._lasts
         for key, changes in self._changes.items():
             if key not in parent._inserted:
                 parent._changes[key] = {**parent._changes.get(key, {}), **changes}
 
     def add_read(self, read: Read, documents: Iterable[Document]) -> None:
         """Take what the database answered to `read`; changes that this batch has made already stay."""
+        if read.last is not None:
+            self._logs.setdefault(read.collection, []).append(read)
+            self._lasts[read] = next(iter(documents), None)
+            return
+        if read.guard is not None:
+            self._guarded |= dict.fromkeys(((read.collection, id) for (id,) in read.values), read.guard)
         found = self._found.setdefault((read.collection, read.fields), {})
         for values in read.values:
             found.setdefault(values, [])
@@ -160,16 +196,44 @@ class Work:
         """Take the documents of this read by ids to be absent, where they were not read."""
         self._assumed |= {(read.collection, id) for (id,) in read.values}
 
+    def recall(self, read: Read, documents: Iterable[Document]) -> None:
+        """Take these from memory as the answer to `read`: good only if what is decided appends to the guarding log."""
+        self._leaned.add(read if read.last is not None else read.guard or read)
+        self.add_read(read, documents)
+
+    @property
+    def leaned(self) -> bool:
+        """Whether anything was taken from memory."""
+        return bool(self._leaned)
+
+    def guarded(self) -> Iterator[tuple[tuple[str, str], Read, Document]]:
+        """The documents that a log guards, as they will be: collection and id, the log's last row, the document."""
+        for key, guard in self._guarded.items():
+            if (document := self._documents[key]) is not None:
+                yield key, guard, document
+
+    def lasts(self) -> Mapping[Read, Document | None]:
+        """The last rows of the logs that were asked for, as they will be."""
+        return self._lasts
+
     @property
     def is_proven(self) -> bool:
-        """Whether all that was taken to be absent is inserted, so that the database objects where it is not absent."""
-        return all(key in self._inserted and self._documents[key] is not None for key in self._trusted)
+        """Whether the database will object if what was not read is not so.
+
+        All that was taken to be absent must be inserted, and every log that guards what was recalled must get a row.
+        """
+        if not all(key in self._inserted and self._documents[key] is not None for key in self._trusted):
+            return False
+        appended = {collection for collection, _ in self._inserted} if self._leaned else ()
+        return all(log.collection in appended for log in self._leaned)
 
     def has_read(self, read: Read) -> Read | None:
         """What of `read` is still to be read, or None."""
+        if read.last is not None:
+            return None if read in self._lasts else read
         found = self._found.get((read.collection, read.fields), {})
         missing = tuple(values for values in read.values if values not in found)
-        return Read(read.collection, read.fields, missing) if missing else None
+        return replace(read, values=missing) if missing else None
 
     def writes(self) -> dict[str, list[Write]]:
         """The writes to make, by collection."""

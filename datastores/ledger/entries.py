@@ -10,7 +10,7 @@ from typing import Any, Final, TypedDict, cast
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from datastores.commit import Read, Work, by_id, by_new_id
+from datastores.commit import Read, Work, by_id, by_new_id, last_row
 from datastores.errors import (
     ConflictError,
     ExpectedError,
@@ -21,14 +21,16 @@ from datastores.errors import (
     PriceChangedError,
     TransferRefusedError,
 )
+from datastores.mongo import Database
 
 from . import chain
 from .accounts import ACCOUNTS, Account, Effect, WalletStatus, moved
 from .commands import Command
 
 ENTRIES: Final = "entries"
-HEADS: Final = "heads"
 PARTITION: Final = "main"
+# Every change of an account appends an entry, so whoever has the next number knows that no account has changed.
+LAST: Final = last_row(ENTRIES, "seq", partition=PARTITION)
 MAX_LEGS: Final = 10
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
@@ -41,7 +43,6 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
             [("pending_id", ASCENDING)], unique=True, partialFilterExpression={"final": True}, name="pending_final"
         ),
     ],
-    HEADS: [],
 }
 
 
@@ -124,7 +125,6 @@ class Entry(TypedDict):
 class Head(TypedDict):
     """The last entry of a partition: its number, its hash, its time."""
 
-    _id: str
     n: int
     hash: str
     created_at: datetime
@@ -180,11 +180,11 @@ class Outcome:
 
 
 def reads(command: Command, *, accounts: Sequence[str] = (), entries: Sequence[str] = ()) -> list[Read]:
-    """What an act must have read before it appends: the head, its own entry, and the accounts and entries it names."""
-    wanted = [by_id(HEADS, PARTITION), by_new_id(ENTRIES, command.entry_id)]
+    """What an act must have read before it appends: the last entry, its own, and the accounts and entries it names."""
+    wanted = [LAST, by_new_id(ENTRIES, command.entry_id)]
     if entries:
         wanted.append(by_id(ENTRIES, *entries))
-    return [*wanted, by_id(ACCOUNTS, *accounts)] if accounts else wanted
+    return [*wanted, by_id(ACCOUNTS, *accounts, guard=LAST)] if accounts else wanted
 
 
 def stored_outcome(work: Work, command: Command) -> Outcome | None:
@@ -213,15 +213,14 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
     balanced = is_balanced((account["currency"], delta) for account, delta in legs)
     if len(legs) > MAX_LEGS or not (balanced or draft.state is EntryState.REFUSED):
         raise ValueError(f"the legs of {command.entry_id} do not balance")
-    head = work.get(HEADS, PARTITION)
-    previous = head or {"n": 0, "hash": chain.GENESIS, "created_at": work.now}
+    previous = work.last(LAST) or {"seq": 0, "hash": chain.GENESIS, "created_at": work.now}
     entry: Entry = {
         "_id": command.entry_id,
         "caller": command.caller,
         "key": command.key,
         "request_hash": command.request_hash,
         "partition": PARTITION,
-        "seq": previous["n"] + 1,
+        "seq": previous["seq"] + 1,
         "kind": draft.kind.value,
         "event_type": draft.event_type,
         "state": draft.state.value,
@@ -248,11 +247,6 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
     }
     entry["hash"] = chain.chained(previous["hash"], chain.body(entry))
     work.insert(ENTRIES, cast(dict[str, Any], entry))
-    moved_head = {"n": entry["seq"], "hash": entry["hash"], "created_at": entry["created_at"]}
-    if head is None:
-        work.insert(HEADS, {"_id": PARTITION, **moved_head})
-    else:
-        work.update(HEADS, PARTITION, **moved_head)
     return entry
 
 
@@ -266,8 +260,16 @@ def is_balanced(legs: Iterable[tuple[str, int]]) -> bool:
 
 def ledger_time(work: Work) -> datetime:
     """The time that the next entry gets: never before that of an earlier entry, whatever a gateway's clock says."""
-    head = work.get(HEADS, PARTITION)
-    return work.now if head is None else max(work.now, cast(datetime, head["created_at"]))
+    last = work.last(LAST)
+    return work.now if last is None else max(work.now, cast(datetime, last["created_at"]))
+
+
+async def head(database: Database) -> Head | None:
+    """The last entry's number and hash, or None while there is no entry."""
+    last = await database.find_one(ENTRIES, {"partition": PARTITION}, sort=[("seq", DESCENDING)])
+    if last is None:
+        return None
+    return {"n": last["seq"], "hash": last["hash"], "created_at": last["created_at"]}
 
 
 def append_notice(

@@ -13,7 +13,7 @@ from datastores.paging import PageDocument, Window, keyset, page
 from .accounts import Account
 from .commands import Command, sibling_id
 from .currencies import Money, money
-from .entries import ENTRIES, HEADS, PARTITION, Entry, EntryKind, EntryState, Head, Outcome, matching
+from .entries import ENTRIES, Entry, EntryKind, EntryState, Outcome, matching
 from .transfers import TRANSFERS, TransferRecord, TransferState
 
 
@@ -240,11 +240,6 @@ def _leg_stages(account_id: str, window: Window, states: Sequence[EntryState]) -
     }
     of_account = {"$addFields": {"of_account": {"$literal": account_id}}}
     return [{"$match": match}, {"$sort": dict(sort)}, {"$limit": window.limit}, of_account]
-
-
-async def head(database: Database) -> Head | None:
-    """The last entry's number and hash, or None while there is no entry."""
-    return cast("Head | None", await database.find_one(HEADS, {"_id": PARTITION}))
 
 
 async def memos_of(database: Database, transfer_ids: Sequence[str]) -> list[str | None]:

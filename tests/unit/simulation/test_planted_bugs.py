@@ -15,6 +15,7 @@ from datastores.commit import Act, CommitLoop, Work, loops
 from datastores.errors import ExpectedError
 from datastores.ids import derived_id
 from datastores.ledger import Command, Draft, Effect, Entry, EntryKind, Outcome, acts, refunds, reserves, transfers
+from datastores.ledger.entries import LAST
 from datastores.mongo import Document, Filter, Session
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT
@@ -23,7 +24,6 @@ from tests.simulation.storage import Storage
 
 MAX_SEEDS: Final = 60
 Plant = Callable[[pytest.MonkeyPatch], None]
-HEAD: Final = ("heads", "main")
 
 
 def skip_the_look_up_on_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,11 +52,11 @@ def count_outside_the_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     async def number_before(loop: CommitLoop, work: Work, batch: Sequence[Act[Any]], session: Session) -> None:
         await read(loop, work, batch, session)
         assert isinstance(loop.database, SimulatedDatabase)
-        storage, head = loop.database._storage, work._documents.get(HEAD)
-        before = taken.get(storage, 0) if head else 0
+        storage, last = loop.database._storage, work._lasts.get(LAST)
+        before = taken.get(storage, 0) if last else 0
         taken[storage] = before + len(batch)
-        if head:
-            work._documents[HEAD] = {**head, "n": before}
+        if last:
+            work._lasts[LAST] = {**last, "seq": before}
 
     monkeypatch.setattr(CommitLoop, "_read", number_before)
 

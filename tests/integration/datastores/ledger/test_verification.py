@@ -62,9 +62,6 @@ FLIPS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("accounts", {"owner_id": "ann"}, {"$inc": {"posted": 1}}),
     ("accounts", {"owner_id": "ann"}, {"$inc": {"version": 1}}),
     ("accounts", {"owner_id": "ben"}, {"$set": {"status": "CLOSED"}}),
-    ("heads", {}, {"$set": {"hash": "0" * 64}}),
-    ("heads", {}, {"$inc": {"n": -1}}),
-    ("heads", {}, {"$inc": {"n": 1}}),
 ]
 
 
