@@ -17,6 +17,8 @@ from datastores import partners
 from datastores.commit import CommitLoops
 from datastores.indexes import create_indexes
 from datastores.mongo import Database
+from datastores.person_keys import PersonKeys
+from datastores.sealing import check_master_key
 from gateway.access import Access
 from gateway.contexts import Contexts
 from gateway.drain import Drain
@@ -28,6 +30,7 @@ from gateway.identity.authenticate import open_authenticator
 from gateway.identity.development import DevelopmentIssuer
 from gateway.live.collector import HubCollector
 from gateway.live.hub import Hub
+from gateway.master_key import master_key
 from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.persisted import Documents, load_documents
@@ -58,6 +61,7 @@ class _Data:
     hub: Hub
     contexts: Contexts
     rails: frozenset[str]
+    keys: PersonKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ async def open_gateway(
     """A gateway over the database at `mongodb_uri`, serving the whole graph, or one `domain` of it as a subgraph.
 
     `issuer` is the development issuer, where its tokens are to be accepted; `boot` makes what GraphiQL is told.
-    Raises WrongDatabaseError where the database cannot be used.
+    Raises WrongDatabaseError where the database cannot be used, and WrongKeyError where it was sealed under another
+    master key.
     """
     documents = load_documents()
     metrics = Metrics([document.name for document in documents.values()])
@@ -136,11 +141,15 @@ async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, sta
     )
     stack.push_async_callback(database.close)
     await create_indexes(database)
+    master = master_key(settings)
+    await check_master_key(database, master)
+    keys = PersonKeys(master)
     commits = CommitLoops(database, on_batch=metrics.batch)
     stack.push_async_callback(commits.drain)
     hub = await stack.enter_async_context(Hub(database))
     metrics.registry.register(HubCollector(hub))
-    return _Data(database, commits, hub, Contexts(database, commits, hub, rails=settings.rails), settings.rails)
+    contexts = Contexts(database, commits, hub, rails=settings.rails, keys=keys)
+    return _Data(database, commits, hub, contexts, settings.rails, keys)
 
 
 async def _stop(
@@ -174,7 +183,7 @@ def _readiness(data: _Data, drain: Drain) -> Readiness:
 
 def _nobody(data: _Data) -> Context:
     """The context of what the system does by itself."""
-    return Context(data.database, data.commits, data.hub, rails=data.rails)
+    return Context(data.database, data.commits, data.hub, keys=data.keys, rails=data.rails)
 
 
 def _graph(domain: str | None) -> Composed:

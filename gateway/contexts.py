@@ -8,6 +8,7 @@ from typing import Final
 from datastores import partners
 from datastores.commit import CommitLoops
 from datastores.mongo import Database
+from datastores.person_keys import PersonKeys
 from gateway.identity.identities import Identity, Partner, Person
 from resolvers.accounts import sign_in
 from resolvers.context import ANONYMOUS, Context, Hub, Viewer
@@ -21,17 +22,28 @@ class Contexts:
     Money comes in and goes out through `rails` alone.
     """
 
-    def __init__(self, database: Database, commits: CommitLoops, hub: Hub, *, rails: frozenset[str]) -> None:
+    def __init__(
+        self, database: Database, commits: CommitLoops, hub: Hub, *, rails: frozenset[str], keys: PersonKeys
+    ) -> None:
         self._database = database
         self._commits = commits
         self._hub = hub
         self._rails = rails
+        self._keys = keys
         self._users: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     async def open(self, identity: Identity, request_id: str) -> Context:
         """The context of one operation; the first of a person who is new makes their user."""
         viewer = await self._viewer(identity)
-        return Context(self._database, self._commits, self._hub, viewer, request_id=request_id, rails=self._rails)
+        return Context(
+            self._database,
+            self._commits,
+            self._hub,
+            viewer,
+            keys=self._keys,
+            request_id=request_id,
+            rails=self._rails,
+        )
 
     async def _viewer(self, identity: Identity) -> Viewer:
         if isinstance(identity, Person):

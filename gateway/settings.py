@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import os
 import re
@@ -15,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 PREFIX: Final = "AGORA_"
 DEVELOPMENT_ISSUER: Final = "urn:agora:development"
 MAX_ALLOWED_ORIGINS: Final = 50
+MASTER_KEY_BYTES: Final = 32
 ASYMMETRIC_ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
@@ -87,6 +89,8 @@ class Settings:
     automatic_persisted_queries: bool = True
     # The sandbox makes money of nothing, so only whoever says so has it in production.
     sandbox_rail: bool = True
+    # Opens the keys that sign receipts and those of people; in development one is made in the data folder.
+    master_key: bytes | None = field(default=None, repr=False)
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.CONSOLE
     # A slow database or a far client needs another deadline than a screen on a fast network.
@@ -140,6 +144,7 @@ class Settings:
             persisted_only=persisted_only,
             automatic_persisted_queries=reader.flag("AGORA_APQ", default=not persisted_only),
             sandbox_rail=reader.flag("AGORA_SANDBOX_RAIL", default=environment is not Environment.PRODUCTION),
+            master_key=reader.value("AGORA_MASTER_KEY", _master_key, None),
             log_level=reader.choice("AGORA_LOG_LEVEL", LogLevel, cls.log_level),
             log_format=reader.choice("AGORA_LOG_FORMAT", LogFormat, log_format),
             request_deadline_s=reader.value("AGORA_REQUEST_DEADLINE_S", _number(0.1, 60), cls.request_deadline_s),
@@ -156,7 +161,7 @@ def _contradictions(settings: Settings, reader: _Reader) -> list[str]:
     # A name is looked up among those that were given, so a value that is merely wrong is not also called missing.
     problems = []
     if settings.is_production:
-        required = ("MONGODB_URI", "AGORA_OIDC_ISSUER", "AGORA_OIDC_AUDIENCE")
+        required = ("MONGODB_URI", "AGORA_OIDC_ISSUER", "AGORA_OIDC_AUDIENCE", "AGORA_MASTER_KEY")
         problems += [f"{name} is required in production" for name in required if not reader.given(name)]
     elif reader.given("AGORA_OIDC_ISSUER") != reader.given("AGORA_OIDC_AUDIENCE"):
         problems.append("AGORA_OIDC_ISSUER and AGORA_OIDC_AUDIENCE belong together: set both or neither")
@@ -261,6 +266,16 @@ def _database(text: str) -> str:
     if not DATABASE_NAME.fullmatch(text):
         raise ValueError("must be 1 to 38 letters, digits, hyphens or underscores")
     return text
+
+
+def _master_key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != MASTER_KEY_BYTES:
+        raise ValueError(f"must be {MASTER_KEY_BYTES} random bytes in base64, as `openssl rand -base64 32` makes them")
+    return key
 
 
 def _issuer(environment: Environment) -> Callable[[str], str]:

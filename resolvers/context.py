@@ -14,6 +14,7 @@ from datastores.clock import utc_now
 from datastores.commit import CommitLoops
 from datastores.errors import ForbiddenError, UnauthenticatedError
 from datastores.mongo import Database, Document
+from datastores.person_keys import PersonKeys
 
 PAYMENTS_READ = "payments:read"
 
@@ -99,7 +100,7 @@ class Hub(Protocol):
 class Context:
     """Passed to every use case. `fresh()` for each query, each root field of a mutation, each event.
 
-    `rails` are those through which money may be asked to come in or go out.
+    `rails` are those through which money may be asked to come in or go out; `keys` open what is sealed for people.
     """
 
     database: Database
@@ -107,6 +108,7 @@ class Context:
     hub: Hub
     viewer: Viewer = ANONYMOUS
     now: Callable[[], datetime] = utc_now
+    keys: PersonKeys = field(default_factory=PersonKeys)
     request_id: str = ""
     rails: frozenset[str] = frozenset({"sandbox"})
     loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)

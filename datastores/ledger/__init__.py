@@ -74,10 +74,19 @@ from .holds import (
     is_hold,
     overdue_holds,
 )
+from .memos import Memo, read_memo, written_memo
 from .receipts import Receipt, ReceiptError, check_receipt, receipt
 from .refunds import append_refund, refund_reads
 from .reserves import append_release, append_settlement, resolution_reads
-from .signing import SigningKey, add_signing_key, public_keys, signing_key
+from .signing import (
+    SigningKey,
+    add_signing_key,
+    key_set,
+    keys_of_set,
+    public_keys,
+    rotate_signing_key,
+    signing_key,
+)
 from .statements import (
     LegDocument,
     TransferDocument,
@@ -99,7 +108,6 @@ from .statements import (
     wallet_document,
 )
 from .transfers import (
-    Memo,
     Party,
     Transfer,
     TransferRecord,
@@ -200,6 +208,8 @@ __all__ = [
     "is_leg_id",
     "is_transfer",
     "is_wallet_id",
+    "key_set",
+    "keys_of_set",
     "last_seq",
     "ledger_time",
     "leg_documents",
@@ -216,6 +226,7 @@ __all__ = [
     "problem_lines",
     "public_keys",
     "rail_account_id",
+    "read_memo",
     "reads",
     "receipt",
     "record_read",
@@ -223,6 +234,7 @@ __all__ = [
     "refund_reads",
     "refusal",
     "resolution_reads",
+    "rotate_signing_key",
     "sibling_id",
     "signing_key",
     "stored",
@@ -238,4 +250,5 @@ __all__ = [
     "wallet_document",
     "wallet_id",
     "wallets_of",
+    "written_memo",
 ]

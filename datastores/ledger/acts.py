@@ -16,9 +16,10 @@ from datastores.mongo import Database, Document
 from .accounts import ACCOUNTS, Account, AccountKind, Effect, WalletStatus, opened, wallet_id
 from .commands import Command
 from .entries import Draft, Entry, EntryKind, Outcome, append, reads, stored_outcome
+from .memos import Memo
 from .refunds import append_refund, refund_reads
 from .reserves import append_release, append_settlement, resolution_reads
-from .transfers import Memo, Transfer, append_reserve, append_transfer, transfer_reads
+from .transfers import Transfer, append_reserve, append_transfer, transfer_reads
 
 FOLLOW_UPS: Final = "follow_ups"
 MAX_DUE: Final = 100

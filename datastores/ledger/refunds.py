@@ -10,9 +10,9 @@ from datastores.errors import ConflictError, NotFoundError
 from .accounts import ACCOUNTS, AccountKind
 from .commands import Command, sibling_id
 from .entries import ENTRIES, Entry, EntryKind, Outcome, append_refusal, reads
+from .memos import Memo
 from .transfers import (
     TRANSFERS,
-    Memo,
     Party,
     Transfer,
     TransferRecord,

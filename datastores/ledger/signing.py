@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pymongo import IndexModel
 
-from datastores.mongo import Database
+from datastores.mongo import Database, Document
+from datastores.sealing import SealingKey
 
 SIGNING_KEYS: Final = "signing_keys"
 MAX_KEYS: Final = 1_000
+_NEWEST_FIRST: Final = [("created_at", -1), ("_id", 1)]
 INDEXES: Mapping[str, Sequence[IndexModel]] = {SIGNING_KEYS: []}
 
 
@@ -35,7 +38,7 @@ class SigningKey:
     def from_bytes(cls, raw: bytes) -> SigningKey:
         """The key in these 32 bytes."""
         private = Ed25519PrivateKey.from_private_bytes(raw)
-        return cls(f"key_{hashlib.sha256(private.public_key().public_bytes_raw()).hexdigest()[:24]}", private)
+        return cls(key_id(private.public_key().public_bytes_raw()), private)
 
     @property
     def public(self) -> bytes:
@@ -56,22 +59,81 @@ def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-async def signing_key(database: Database, now: datetime) -> SigningKey:
-    """The key to sign with: the newest; made at the first asking."""
-    newest = await database.find_one(SIGNING_KEYS, {}, sort=[("created_at", -1), ("_id", 1)])
-    if newest is not None:
-        return SigningKey.from_bytes(bytes.fromhex(newest["private_key"]))
-    await add_signing_key(database, SigningKey.generate(), now)
-    return await signing_key(database, now)
+def key_id(public: bytes) -> str:
+    """The id of the key with this public half: whoever has the half can tell that it has this id."""
+    return f"key_{hashlib.sha256(public).hexdigest()[:24]}"
 
 
-async def add_signing_key(database: Database, key: SigningKey, now: datetime) -> None:
-    """Sign with this key from now on; what older keys have signed stays good."""
-    document = {"public_key": key.public.hex(), "private_key": key.private.private_bytes_raw().hex(), "created_at": now}
+async def signing_key(database: Database, master: SealingKey, now: datetime) -> SigningKey:
+    """The key to sign with: the newest; made at the first asking. Raises WrongKeyError under another master key."""
+    if (newest := await _newest(database)) is not None:
+        return await _opened(database, master, newest)
+    await add_signing_key(database, master, SigningKey.generate(), now)
+    return await signing_key(database, master, now)
+
+
+async def add_signing_key(database: Database, master: SealingKey, key: SigningKey, now: datetime) -> None:
+    """Sign with this key from now on; what older keys have signed stays good. Its private half lies sealed."""
+    sealed = master.seal(key.private.private_bytes_raw(), _about(key.id))
+    document = {"public_key": key.public.hex(), "sealed": sealed, "created_at": now}
     await database.update_one(SIGNING_KEYS, {"_id": key.id}, {"$setOnInsert": document}, upsert=True)
 
 
+async def rotate_signing_key(database: Database, master: SealingKey, now: datetime) -> SigningKey:
+    """A new key, which signs from now on. Raises WrongKeyError, and adds none, under another master key."""
+    if (newest := await _newest(database)) is not None:
+        await _opened(database, master, newest)
+        # The newest signs, so the new one must be newer, whatever this clock says.
+        now = max(now, newest["created_at"] + timedelta(milliseconds=1))
+    key = SigningKey.generate()
+    await add_signing_key(database, master, key, now)
+    return key
+
+
 async def public_keys(database: Database) -> dict[str, bytes]:
-    """Key id → public half, of all keys that ever signed: for publishing and for checking receipts."""
-    found = await database.find(SIGNING_KEYS, {}, limit=MAX_KEYS, projection={"public_key": 1})
+    """Key id → public half, of all keys that ever signed, the newest first: for publishing and for checking."""
+    found = await database.find(
+        SIGNING_KEYS, {}, sort=_NEWEST_FIRST, limit=MAX_KEYS, projection={"public_key": 1, "created_at": 1}
+    )
     return {document["_id"]: bytes.fromhex(document["public_key"]) for document in found}
+
+
+def key_set(keys: Mapping[str, bytes]) -> dict[str, list[dict[str, str]]]:
+    """The keys as a JSON Web Key Set (RFC 7517, RFC 8037)."""
+    common = {"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA"}
+    return {"keys": [{**common, "kid": id, "x": _base64url(public)} for id, public in keys.items()]}
+
+
+def keys_of_set(document: object) -> dict[str, bytes]:
+    """Key id → public half, of the Ed25519 keys in a JSON Web Key Set; raises ValueError for anything else."""
+    keys = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(keys, list) or len(keys) > MAX_KEYS:
+        raise ValueError(f"it is no JSON Web Key Set of at most {MAX_KEYS} keys")
+    fitting = [key for key in keys if isinstance(key, dict) and key.get("crv") == "Ed25519"]
+    try:
+        return {str(key["kid"]): base64.b64decode(key["x"] + "=", altchars=b"-_", validate=True) for key in fitting}
+    except (KeyError, TypeError, ValueError):
+        raise ValueError("one of its keys is malformed") from None
+
+
+async def _newest(database: Database) -> Document | None:
+    return await database.find_one(SIGNING_KEYS, {}, sort=_NEWEST_FIRST)
+
+
+async def _opened(database: Database, master: SealingKey, document: Document) -> SigningKey:
+    id = document["_id"]
+    if (clear := document.get("private_key")) is None:
+        return SigningKey.from_bytes(master.open(document["sealed"], _about(id)))
+    # An earlier version kept it in the clear.
+    key = SigningKey.from_bytes(bytes.fromhex(clear))
+    sealed = {"$set": {"sealed": master.seal(bytes.fromhex(clear), _about(id))}, "$unset": {"private_key": ""}}
+    await database.update_one(SIGNING_KEYS, {"_id": id, "private_key": clear}, sealed)
+    return key
+
+
+def _about(id: str) -> str:
+    return f"signing key {id}"
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

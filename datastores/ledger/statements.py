@@ -9,6 +9,7 @@ from typing import Final, TypedDict, cast
 from datastores.ids import is_id
 from datastores.mongo import Database, Document
 from datastores.paging import PageDocument, Window, keyset, page
+from datastores.person_keys import SealedText
 
 from .accounts import Account
 from .commands import Command, sibling_id
@@ -53,7 +54,8 @@ class TransferDocument(TypedDict):
     """A transfer as it has become. `seq` is that of the newest entry of it, `moved_by` the one that a receipt is of.
 
     That is its newest capture, or else the entry that settled or ended it, or else the one that began it.
-    `captured_amount` and `expires_at` are those of a hold.
+    `captured_amount` and `expires_at` are those of a hold. `memo` and its salt are None until whoever may see them has
+    opened `sealed_memo`.
     """
 
     _id: str
@@ -67,6 +69,7 @@ class TransferDocument(TypedDict):
     caller: str
     sender_id: str | None
     recipient_id: str | None
+    sealed_memo: SealedText | None
     memo: str | None
     memo_salt: str | None
     created_at: datetime
@@ -133,8 +136,9 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> TransferDo
         "caller": entry["caller"],
         "sender_id": entry["sender_id"],
         "recipient_id": entry["recipient_id"],
-        "memo": kept.get("memo"),
-        "memo_salt": kept.get("memo_salt"),
+        "sealed_memo": kept.get("memo"),
+        "memo": None,
+        "memo_salt": None,
         "created_at": entry["created_at"],
         "refunded_amount": money(refunded, currency) if refunded else None,
         "captured_amount": None if captured is None else money(captured, currency),
@@ -242,8 +246,8 @@ def _leg_stages(account_id: str, window: Window, states: Sequence[EntryState]) -
     return [{"$match": match}, {"$sort": dict(sort)}, {"$limit": window.limit}, of_account]
 
 
-async def memos_of(database: Database, transfer_ids: Sequence[str]) -> list[str | None]:
-    """For each transfer its memo or None, in the order of the ids; one read."""
+async def memos_of(database: Database, transfer_ids: Sequence[str]) -> list[SealedText | None]:
+    """For each transfer its memo, sealed, or None, in the order of the ids; one read."""
     records = await database.by_ids(TRANSFERS, transfer_ids, projection={"memo": 1})
     return [record.get("memo") if record else None for record in records]
 

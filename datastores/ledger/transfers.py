@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypedDict
@@ -20,12 +19,13 @@ from datastores.errors import (
     TransferRefusedError,
 )
 from datastores.mongo import Document
+from datastores.person_keys import SealedText
 
-from . import chain
 from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, available, may_overdraw, new_account, opened
 from .commands import Command, sibling_id
 from .currencies import MAX_MINOR_UNITS, money
 from .entries import Draft, EntryKind, EntryState, Outcome, append, append_refusal, reads
+from .memos import Memo
 
 TRANSFERS: Final = "transfers"
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
@@ -50,7 +50,7 @@ class TransferRecord(TypedDict, total=False):
 
     `refunded` is in minor units; `state` and `resolved_by` (an entry) are those of a reserve or a hold; `code` and
     `message` say why it was voided; `captured` (minor units), `captured_by` (the newest capture) and `expires_at` are
-    those of a hold; `conversation_id` is where it was made.
+    those of a hold; `memo` is sealed under its writer's key; `conversation_id` is where it was made.
     """
 
     _id: str
@@ -64,22 +64,8 @@ class TransferRecord(TypedDict, total=False):
     code: str | None
     message: str | None
     refunded: int
-    memo: str | None
-    memo_salt: str
+    memo: SealedText | None
     conversation_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Memo:
-    """A text that goes with a transfer: personal, so it stands outside the chain, which holds its digest."""
-
-    text: str
-    salt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
-
-    @property
-    def digest(self) -> str:
-        """What the chain holds of it."""
-        return chain.seal(self.salt, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +242,8 @@ def own_legs(work: Work, command: Command, transfer: Transfer) -> tuple[tuple[st
 def first_record(transfer: Transfer, state: EntryState) -> Document:
     """What there is to note of a transfer that has just been posted or reserved."""
     record: Document = {}
-    if transfer.memo:
-        record |= {"memo": transfer.memo.text, "memo_salt": transfer.memo.salt}
+    if transfer.memo and transfer.memo.sealed:
+        record["memo"] = transfer.memo.sealed
     if transfer.conversation_id:
         record["conversation_id"] = transfer.conversation_id
     if state is EntryState.PENDING:

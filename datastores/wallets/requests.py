@@ -16,6 +16,7 @@ from datastores.errors import ConflictError, NotFoundError
 from datastores.ledger import Command, FollowUp, Memo, Money, Outcome, Transfer
 from datastores.mongo import Database, Document
 from datastores.paging import PageDocument, Window, keyset, page
+from datastores.person_keys import SealedText
 
 PAYMENT_REQUESTS: Final = "payment_requests"
 MAX_EXPIRED_AT_ONCE: Final = 100
@@ -50,14 +51,14 @@ class PaymentRequestDirection(StrEnum):
 
 
 class PaymentRequestDocument(TypedDict):
-    """One request. `people` are its requester and its payer."""
+    """One request. `people` are its requester and its payer; the memo is sealed under the requester's key."""
 
     _id: str
     requester_id: str
     payer_id: str
     people: list[str]
     amount: Money
-    memo: str | None
+    memo: SealedText | None
     conversation_id: str | None
     merchants: list[str]
     state: str
@@ -75,7 +76,7 @@ class RequestPayment:
     requester_id: str
     payer_id: str
     amount: Money
-    memo: str | None = None
+    memo: Memo | None = None
     conversation_id: str | None = None
     expires_at: datetime | None = None
     merchants: tuple[str, ...] = ()
@@ -105,7 +106,7 @@ class RequestPayment:
             "payer_id": self.payer_id,
             "people": [self.requester_id, self.payer_id],
             "amount": self.amount,
-            "memo": self.memo,
+            "memo": self.memo.sealed if self.memo else None,
             "conversation_id": self.conversation_id,
             "merchants": list(self.merchants),
             "state": PaymentRequestState.OPEN.value,
@@ -190,11 +191,6 @@ def state_at(request: Mapping[str, object] | PaymentRequestDocument, now: dateti
     state, expires_at = PaymentRequestState(cast(str, request["state"])), cast("datetime | None", request["expires_at"])
     is_over = state is PaymentRequestState.OPEN and expires_at is not None and expires_at <= now
     return PaymentRequestState.EXPIRED if is_over else state
-
-
-def payment_memo(request: PaymentRequestDocument) -> Memo | None:
-    """The memo that the transfer of this request carries."""
-    return Memo(request["memo"]) if request["memo"] else None
 
 
 async def requests_by_ids(database: Database, ids: Sequence[str]) -> list[PaymentRequestDocument | None]:

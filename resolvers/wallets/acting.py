@@ -12,6 +12,7 @@ from datastores.errors import ExpectedError, NotFoundError, OutcomeUnknownError,
 from datastores.ledger import Command, Memo, Money, Outcome, TransferRecord, WalletDocument
 from datastores.mongo import Document
 from datastores.paging import encode_cursor
+from datastores.person_keys import SealedText
 from resolvers.context import Context
 from resolvers.texts import is_storable, trimmed_or_none
 
@@ -81,17 +82,27 @@ def memo_text(memo: str | None) -> str | None:
     return trimmed_or_none(memo, "memo", most=MAX_MEMO)
 
 
-def memo_of(text: str | None) -> Memo | None:
-    """The memo of a transfer."""
-    return Memo(text) if text else None
+async def memo_of(ctx: Context, writer_id: str, text: str | None) -> Memo | None:
+    """The memo that this person writes, sealed under their key; raises UnauthenticatedError once they are erased."""
+    if not text:
+        return None
+    key = await ctx.keys.key(ctx.database, writer_id, ctx.now())
+    return ledger.written_memo(text, writer_id, key)
+
+
+async def read_memos(ctx: Context, sealed: Sequence[SealedText | None]) -> list[Memo | None]:
+    """Each memo; None where there is none, or its writer has been erased. At most one read, of keys."""
+    return [ledger.read_memo(plain) for plain in await ctx.keys.open(ctx.database, sealed)]
+
+
+def fingerprint(memo: Memo | None) -> str | None:
+    """What stands for the memo in the hash of a request, which outlives the memo."""
+    return memo.fingerprint if memo else None
 
 
 def record_of(memo: Memo | None, conversation_id: str | None = None) -> TransferRecord:
     """What is known of a transfer that was just made, beside its entry."""
-    record: TransferRecord = {"conversation_id": conversation_id}
-    if memo is not None:
-        record |= {"memo": memo.text, "memo_salt": memo.salt}
-    return record
+    return {"conversation_id": conversation_id, "memo": memo.sealed if memo else None}
 
 
 async def own_wallet(ctx: Context, wallet_id: str, currency: str) -> str:

@@ -17,11 +17,13 @@ from datastores.wallets import PaymentRequestDirection, PaymentRequestDocument, 
 from resolvers.connections import HasId
 from resolvers.context import PAYMENTS_READ, Context
 
+from .acting import read_memos
+
 MAX_STATES: Final = 10
 DEFAULT_STATES: Final = [EntryState.PENDING, EntryState.POSTED]
 _REQUEST_KEY: Final = (datetime, str)
 # What the members of a conversation see of a transfer that is shown there; the rest is null.
-_SHOWN: Final = ("_id", "created_at", "amount", "sender_id", "recipient_id", "memo", "state")
+_SHOWN: Final = ("_id", "created_at", "amount", "sender_id", "recipient_id", "sealed_memo", "memo", "state")
 # A partner sees the money of its merchants, but not what people wrote to one another.
 _SHOWN_TO_PARTNERS: Final = (
     *("_id", "created_at", "amount", "sender_id", "recipient_id", "state", "order_id", "fee"),
@@ -88,22 +90,35 @@ async def legs_by_id(ctx: Context, ids: Sequence[str]) -> list[LegDocument | Non
 
 
 async def memos(ctx: Context, legs: Sequence[LegDocument]) -> list[str | None]:
-    """The memo of each leg's transfer; one read."""
-    return await ledger.memos_of(ctx.database, [leg["transfer_id"] for leg in legs])
+    """The memo of each leg's transfer; one read, and one of keys."""
+    sealed = await ledger.memos_of(ctx.database, [leg["transfer_id"] for leg in legs])
+    return [memo.text if memo else None for memo in await read_memos(ctx, sealed)]
 
 
 async def transfers_by_id(ctx: Context, ids: Sequence[str]) -> list[Document | None]:
     """For each id the transfer as the viewer may see it, or None.
 
     Its people see all of it (of one that was refused, who asked for it), the members of a conversation where it is
-    shown what `_SHOWN` names. Two reads, and one more where some are not the viewer's own.
+    shown what `_SHOWN` names. Two reads, one of keys, and one more where some are not the viewer's own.
     """
     if ctx.viewer.kind == "anonymous":
         return [None] * len(ids)
     found = await ledger.transfers_by_ids(ctx.database, ids)
     others = [each["_id"] for each in found if each is not None and not _is_party(ctx, each)]
     shown = await _shown(ctx, "transfer_id", others)
-    return [None if each is None else shown_transfer(ctx, each, shown) for each in found]
+    seen = [None if each is None else shown_transfer(ctx, each, shown) for each in found]
+    await read_memos_of(ctx, seen)
+    return seen
+
+
+async def read_memos_of(ctx: Context, transfers: Sequence[Document | None]) -> None:
+    """Put their memos into these transfers, where the viewer may see them; at most one read, of keys."""
+    shown = [each for each in transfers if each is not None and "sealed_memo" in each]
+    memos = await read_memos(ctx, [each.pop("sealed_memo") for each in shown])
+    for each, memo in zip(shown, memos, strict=True):
+        each["memo"] = memo.text if memo else None
+        if "memo_salt" in each:
+            each["memo_salt"] = memo.salt if memo else None
 
 
 def shown_transfer(ctx: Context, transfer: TransferDocument, shown: set[str]) -> Document | None:
@@ -128,7 +143,7 @@ async def receipts(ctx: Context, transfers: Sequence[Document]) -> list[Document
     head = await ledger.head(ctx.database) if mine else None
     if viewer_id is None or head is None:
         return [None] * len(transfers)
-    key = await ledger.signing_key(ctx.database, ctx.now())
+    key = await ledger.signing_key(ctx.database, ctx.keys.master, ctx.now())
     found = await ledger.entries_by_ids(ctx.database, [each["moved_by"] for each in mine])
     made: dict[str, Document] = {}
     for each, entry in zip(mine, found, strict=True):
@@ -146,16 +161,18 @@ async def payment_requests_by_id(ctx: Context, ids: Sequence[str]) -> list[Docum
     found = await store.requests_by_ids(ctx.database, [id if is_id("preq", id) else "" for id in ids])
     others = [each["_id"] for each in found if each is not None and viewer_id not in each["people"]]
     shown = await _shown(ctx, "payment_request_id", others)
-    mine = [each is not None and (viewer_id in each["people"] or each["_id"] in shown) for each in found]
+    mine = [each for each in found if each is not None and (viewer_id in each["people"] or each["_id"] in shown)]
+    seen = {each["_id"]: each for each in await request_documents(ctx, mine)}
+    return [seen.get(id) for id in ids]
+
+
+async def request_documents(ctx: Context, requests: Sequence[PaymentRequestDocument | Document]) -> list[Document]:
+    """Each request with its state of this moment and its memo opened; at most one read, of keys."""
+    memos = await read_memos(ctx, [request["memo"] for request in requests])
     return [
-        request_document(ctx, each) if each is not None and may_see else None
-        for each, may_see in zip(found, mine, strict=True)
+        {**request, "state": store.state_at(request, ctx.now()).value, "memo": memo.text if memo else None}
+        for request, memo in zip(requests, memos, strict=True)
     ]
-
-
-def request_document(ctx: Context, request: PaymentRequestDocument | Document) -> Document:
-    """The request with its state of this moment."""
-    return {**request, "state": store.state_at(request, ctx.now()).value}
 
 
 async def payment_requests(
@@ -176,8 +193,9 @@ async def payment_requests(
             pages.append(error)
             continue
         page = await store.requests_of(ctx.database, viewer["_id"], direction, state, ctx.now(), place)
-        for edge in page["edges"]:
-            edge["node"] = request_document(ctx, edge["node"])
+        documents = await request_documents(ctx, [edge["node"] for edge in page["edges"]])
+        for edge, document in zip(page["edges"], documents, strict=True):
+            edge["node"] = document
         pages.append(page)
     return pages
 

@@ -23,14 +23,17 @@ from .acting import (
     amount_of,
     command,
     decided,
+    fingerprint,
+    memo_of,
     memo_text,
     merchants_of,
     paying_wallet,
+    read_memos,
     record_of,
     submit,
 )
 from .follow_ups import message_follow_up, tell_conversation
-from .reading import request_document
+from .reading import request_documents
 from .transfers import moved
 
 MAX_EXPIRY: Final = timedelta(days=366)
@@ -59,13 +62,14 @@ async def request_payment(
     """
     viewer_id = ctx.viewer.person()
     money, text = amount_of(amount), memo_text(memo)
+    written = await memo_of(ctx, viewer_id, text)
     request = command(
         viewer_id,
         idempotency_key,
         "requestPayment",
         payer_id=payer_id,
         amount=money,
-        memo=text,
+        memo=fingerprint(written),
         conversation_id=conversation_id,
         expires_at=expires_at,
     )
@@ -82,7 +86,7 @@ async def request_payment(
         follow_up = conversation_id and message_follow_up(viewer_id, conversation_id, payment_request_id=request_id)
         merchants = await merchants_of(ctx, [viewer_id, payer_id])
         return store.RequestPayment(
-            request, viewer_id, payer_id, money, text, conversation_id, expires_at, merchants, follow_up or None
+            request, viewer_id, payer_id, money, written, conversation_id, expires_at, merchants, follow_up or None
         )
 
     outcome = await decided(ctx, request, prepare)
@@ -93,7 +97,8 @@ async def request_payment(
     (made,) = await store.requests_by_ids(ctx.database, [request_id])
     if made is None:
         raise NotFoundError("There is no such payment request")
-    return {"payment_request": request_document(ctx, made), "replayed": outcome.replayed}
+    (document,) = await request_documents(ctx, [made])
+    return {"payment_request": document, "replayed": outcome.replayed}
 
 
 async def accept_payment_request(
@@ -122,7 +127,8 @@ async def accept_payment_request(
             raise ForbiddenError("Only the person who was asked can accept")
         currency, requester_id = asked["amount"]["currency"], asked["requester_id"]
         source = await paying_wallet(ctx, from_wallet_id, currency)
-        written = store.payment_memo(asked)
+        (asked_memo,) = await read_memos(ctx, [asked["memo"]])
+        written = await memo_of(ctx, requester_id, asked_memo.text) if asked_memo else None
         transfer = Transfer(
             Party(source, owner_id=viewer_id),
             Party(ledger.wallet_id(requester_id, currency), owner_id=requester_id),
@@ -168,7 +174,8 @@ async def cancel_payment_request(ctx: Context, *, payment_request_id: str) -> Do
 
 async def _close(ctx: Context, id: str, state: PaymentRequestState) -> Document:
     closed = await submit(ctx, store.ClosePaymentRequest(id, state, store.close_command(id, state)), id)
-    return request_document(ctx, closed)
+    (document,) = await request_documents(ctx, [closed])
+    return document
 
 
 async def _notify(ctx: Context, user_id: str, kind: Kind, request_id: str) -> None:

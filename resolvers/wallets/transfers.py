@@ -23,6 +23,7 @@ from .acting import (
     check_currency,
     command,
     decided,
+    fingerprint,
     memo_of,
     memo_text,
     merchants_of,
@@ -30,7 +31,7 @@ from .acting import (
     record_of,
 )
 from .follow_ups import message_follow_up, tell_conversation
-from .reading import shown_transfer, transfers_by_id, wallets_by_id
+from .reading import read_memos_of, shown_transfer, transfers_by_id, wallets_by_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ async def transfer_funds(
     """
     viewer_id = ctx.viewer.person()
     money, text = amount_of(amount), memo_text(memo)
-    written = memo_of(text)
     _check_target(to)
+    written = await memo_of(ctx, viewer_id, text)
     request = command(
         viewer_id,
         idempotency_key,
@@ -71,7 +72,7 @@ async def transfer_funds(
         amount=money,
         to={"wallet_id": to.wallet_id, "user_id": to.user_id, "handle": to.handle},
         from_wallet_id=from_wallet_id,
-        memo=text,
+        memo=fingerprint(written),
         conversation_id=conversation_id,
     )
 
@@ -116,8 +117,9 @@ async def refund_transfer(
     """
     viewer_id = ctx.viewer.person()
     money, text = amount_of(amount) if amount else None, memo_text(memo)
-    written = memo_of(text)
-    request = command(viewer_id, idempotency_key, "refundTransfer", transfer_id=transfer_id, amount=money, memo=text)
+    written = await memo_of(ctx, viewer_id, text)
+    mark = fingerprint(written)
+    request = command(viewer_id, idempotency_key, "refundTransfer", transfer_id=transfer_id, amount=money, memo=mark)
 
     async def prepare() -> Act[Outcome]:
         original = await _refundable(ctx, transfer_id, viewer_id, money)
@@ -140,6 +142,7 @@ async def moved(ctx: Context, outcome: Outcome, viewer_id: str, record: Transfer
     wallet: WalletDocument | None
     if not outcome.replayed:
         transfer = shown_transfer(ctx, ledger.transfer_document(entry, record), set())
+        await read_memos_of(ctx, [transfer])
         wallet = ledger.wallet_after(entry, wallet_id)
     else:
         (transfer,) = await transfers_by_id(ctx, [transfer_id])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import socket
@@ -198,6 +199,7 @@ async def test_the_demo_is_not_for_production(tmp_path: Path) -> None:
         "MONGODB_URI": "mongodb://127.0.0.1:1/",
         "AGORA_OIDC_ISSUER": "https://issuer.example.org",
         "AGORA_OIDC_AUDIENCE": "agora",
+        "AGORA_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
     }
 
     demo = await run(tmp_path, "dev", **production)

@@ -9,6 +9,8 @@ import pytest
 
 from datastores.commit import CommitLoops
 from datastores.mongo import Database
+from datastores.person_keys import PersonKeys
+from datastores.sealing import SealingKey
 from gateway.live.hub import Hub
 from resolvers.context import ANONYMOUS, Context, Viewer
 from tests.integration.resolvers.people import Ask
@@ -19,10 +21,11 @@ async def ask(database: Database) -> AsyncIterator[Ask]:
     """A context of the person with this id, or of nobody; all share the commit loops of one process."""
     commits = CommitLoops(database)
     hub = Hub(database, {})
+    keys = PersonKeys(SealingKey.generate())
 
     def context(user_id: str | None) -> Context:
         viewer = ANONYMOUS if user_id is None else Viewer("person", user_id)
-        return Context(database, commits, hub, viewer)
+        return Context(database, commits, hub, viewer, keys=keys)
 
     yield context
     await commits.drain()

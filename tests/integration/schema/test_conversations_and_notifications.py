@@ -14,6 +14,8 @@ from strawberry.schema.config import StrawberryConfig
 from datastores import accounts as people
 from datastores.commit import CommitLoops
 from datastores.mongo import Database, Document, Driver
+from datastores.person_keys import PersonKeys
+from datastores.sealing import SealingKey
 from gateway.live.hub import Hub
 from resolvers import notifications as notices
 from resolvers import posts as post_use_cases
@@ -102,10 +104,11 @@ class Town:
         self.alice, self.bob, self.carol = ids
         self.commands = commands
         self._commits = CommitLoops(database)
+        self._keys = PersonKeys(SealingKey.generate())
 
     def context(self, who: str | None) -> Context:
         viewer = ANONYMOUS if who is None else Viewer("person", who)
-        return Context(self.database, self._commits, self.hub, viewer)
+        return Context(self.database, self._commits, self.hub, viewer, keys=self._keys)
 
     async def ask(self, who: str | None, document: str, **variables: Any) -> Any:
         """The data of an operation that must have no errors."""

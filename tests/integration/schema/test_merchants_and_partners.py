@@ -11,6 +11,8 @@ import pytest
 
 from datastores.commit import CommitLoops
 from datastores.mongo import Database, Document, Driver
+from datastores.person_keys import PersonKeys
+from datastores.sealing import SealingKey
 from gateway.live.hub import Hub
 from resolvers.context import ANONYMOUS, PAYMENTS_READ, Context, Viewer
 from schema.graph import whole_graph
@@ -83,13 +85,15 @@ class Town:
         self._database = database
         self._commits = CommitLoops(database)
         self._hub = Hub(database)
+        self._keys = PersonKeys(SealingKey.generate())
 
     async def settle(self) -> None:
         self.ann, self.carol, self.eve = await people(self._database, "ann", "carol", "eve")
         await fill(self.context, self.ann, "100")
 
     def context(self, user_id: str | None) -> Context:
-        return Context(self._database, self._commits, self._hub, Viewer("person", user_id) if user_id else ANONYMOUS)
+        viewer = Viewer("person", user_id) if user_id else ANONYMOUS
+        return Context(self._database, self._commits, self._hub, viewer, keys=self._keys)
 
     async def ask(self, who: str | Viewer | None, document: str, **variables: Any) -> tuple[Any, list[str]]:
         """Data, and the codes of the errors."""

@@ -15,6 +15,8 @@ from datastores import accounts as people
 from datastores import ledger
 from datastores.commit import CommitLoops
 from datastores.mongo import Database, Document, Driver
+from datastores.person_keys import PersonKeys
+from datastores.sealing import SealingKey
 from gateway.live.hub import Hub
 from resolvers.context import ANONYMOUS, Context, Viewer
 from schema.graph import whole_graph
@@ -71,10 +73,11 @@ class Town:
         self.hub = Hub(database, {})
         self.alice, self.bob = ids
         self._commits = CommitLoops(database)
+        self._keys = PersonKeys(SealingKey.generate())
 
     def context(self, who: str | None) -> Context:
         viewer = ANONYMOUS if who is None else Viewer("person", who)
-        return Context(self.database, self._commits, self.hub, viewer)
+        return Context(self.database, self._commits, self.hub, viewer, keys=self._keys)
 
     async def ask(self, who: str | None, document: str, **variables: Any) -> Any:
         """The data of a query or mutation without errors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ PRODUCTION = {
     "MONGODB_URI": "mongodb://gateway:s3cret@db.example.org/?replicaSet=rs0",
     "AGORA_OIDC_ISSUER": "https://login.example.org/",
     "AGORA_OIDC_AUDIENCE": "https://graph.example.org",
+    "AGORA_MASTER_KEY": base64.b64encode(b"m" * 32).decode(),
 }
 
 
@@ -78,12 +80,22 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         persisted_only=True,
         automatic_persisted_queries=False,
         sandbox_rail=True,
+        master_key=b"m" * 32,
         log_level=LogLevel.WARNING,
         log_format=LogFormat.CONSOLE,
         request_deadline_s=2.5,
         drain_s=0.0,
         max_sockets=20,
     )
+
+
+@pytest.mark.parametrize("text", ["short", "c2hvcnQ=", "m" * 32, "!" * 44])
+def test_a_master_key_is_32_bytes_and_never_quoted(text: str) -> None:
+    (problem,) = problems({"AGORA_MASTER_KEY": text})
+
+    assert problem.startswith("AGORA_MASTER_KEY must be 32 random bytes in base64")
+    assert text not in problem.replace("base64", "")
+    assert "mmmm" not in repr(Settings(master_key=b"m" * 32))
 
 
 def test_production_makes_no_money_out_of_nothing() -> None:
@@ -132,6 +144,7 @@ def test_production_requires_a_database_and_an_issuer() -> None:
         "MONGODB_URI is required in production",
         "AGORA_OIDC_ISSUER is required in production",
         "AGORA_OIDC_AUDIENCE is required in production",
+        "AGORA_MASTER_KEY is required in production",
     )
 
 

@@ -11,8 +11,11 @@ import pytest
 from datastores import ledger
 from datastores.ledger import Memo, Receipt, ReceiptError, SigningKey
 from datastores.mongo import Database
+from datastores.sealing import SealingKey, WrongKeyError
 
 from . import town
+
+MASTER = SealingKey.generate()
 
 
 async def receipts(database: Database) -> tuple[dict[str, Receipt], dict[str, bytes]]:
@@ -27,7 +30,7 @@ async def receipts(database: Database) -> tuple[dict[str, Receipt], dict[str, by
     await town.pay(commits, "ann", "ben", 1)
     head = await ledger.head(database)
     assert head is not None
-    key = await ledger.signing_key(database, datetime(2026, 1, 1))
+    key = await ledger.signing_key(database, MASTER, datetime(2026, 1, 1))
     made = {
         reader: ledger.receipt(entry, reader, head, key, memo=memo.text, memo_salt=memo.salt)
         for reader in ("ann", "ben", "eve")
@@ -96,10 +99,46 @@ async def test_any_other_change_is_found(database: Database, change: dict[str, A
 async def test_a_key_that_signed_before_still_proves_what_it_signed(database: Database) -> None:
     made, _ = await receipts(database)
 
-    await ledger.add_signing_key(database, SigningKey.generate(), datetime(2026, 2, 1))
+    await ledger.add_signing_key(database, MASTER, SigningKey.generate(), datetime(2026, 2, 1))
 
     keys = await ledger.public_keys(database)
     assert len(keys) == 2
     assert ledger.check_receipt(json.loads(json.dumps(made["ann"])), keys)
-    newest = await ledger.signing_key(database, datetime(2026, 3, 1))
+    newest = await ledger.signing_key(database, MASTER, datetime(2026, 3, 1))
     assert newest.id != made["ann"]["key_id"]
+
+
+async def test_a_rotated_key_signs_from_then_on_even_where_a_clock_goes_back(database: Database) -> None:
+    first = await ledger.signing_key(database, MASTER, datetime(2026, 1, 2))
+
+    rotated = await ledger.rotate_signing_key(database, MASTER, datetime(2026, 1, 1))
+
+    assert (await ledger.signing_key(database, MASTER, datetime(2026, 1, 3))).id == rotated.id != first.id
+    assert list(await ledger.public_keys(database)) == [rotated.id, first.id]
+
+
+async def test_the_private_key_lies_sealed_under_the_master_key_alone(database: Database) -> None:
+    key = await ledger.signing_key(database, MASTER, datetime(2026, 1, 1))
+    (stored,) = await database.find("signing_keys", {}, limit=2)
+
+    assert key.private.private_bytes_raw() not in stored["sealed"]
+    assert key.private.private_bytes_raw().hex() not in str(stored)
+    for act in (ledger.signing_key, ledger.rotate_signing_key):
+        with pytest.raises(WrongKeyError):
+            await act(database, SealingKey.generate(), datetime(2026, 1, 1))
+    assert await database.count("signing_keys", {}) == 1
+
+
+async def test_a_key_that_was_kept_in_the_clear_is_sealed_when_it_is_next_used(database: Database) -> None:
+    key = SigningKey.generate()
+    clear = key.private.private_bytes_raw().hex()
+    kept = {"_id": key.id, "public_key": key.public.hex(), "private_key": clear, "created_at": datetime(2026, 1, 1)}
+    await database.insert_one("signing_keys", kept)
+
+    first = await ledger.signing_key(database, MASTER, datetime(2026, 1, 2))
+    again = await ledger.signing_key(database, MASTER, datetime(2026, 1, 2))
+    (stored,) = await database.find("signing_keys", {}, limit=2)
+
+    assert first.id == again.id == key.id
+    assert "private_key" not in stored
+    assert clear not in str(stored)

@@ -10,6 +10,8 @@ from datastores.commit import CommitLoops
 from datastores.indexes import create_indexes
 from datastores.mongo import Database
 from datastores.paging import window
+from datastores.person_keys import PersonKeys
+from datastores.sealing import SealingKey
 from datastores.wallets import PaymentRequestDirection, PaymentRequestState
 from gateway.live.hub import Hub
 from resolvers import wallets
@@ -25,9 +27,10 @@ async def busy(database: Database) -> tuple[Ask, str, str, str]:
     """A town where much was paid and asked for; a person who pays, one who is paid, and the wallet that pays."""
     await create_indexes(database)
     commits, hub = CommitLoops(database), Hub(database, {})
+    keys = PersonKeys(SealingKey.generate())
 
     def ask(user_id: str | None) -> Context:
-        return Context(database, commits, hub, Viewer("person", user_id))
+        return Context(database, commits, hub, Viewer("person", user_id), keys=keys)
 
     ann, bob = await people(database, "ann", "bob")
     wallet = await fill(ask, ann, "100")
