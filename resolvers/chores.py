@@ -30,6 +30,7 @@ CHORES: Final[tuple[Chore, ...]] = (
     Chore("finish_follow_ups", wallets.finish_follow_ups),
     Chore("ask_rails", wallets.ask_rails, timeout_s=30.0),
     Chore("expire_payment_requests", wallets.expire_payment_requests),
+    Chore("expire_holds", wallets.expire_holds),
     Chore("expire_orders", merchants.expire_orders),
     Chore("complete_orders", merchants.complete_orders),
     Chore("finish_order_follow_ups", merchants.finish_order_follow_ups),

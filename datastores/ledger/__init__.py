@@ -71,6 +71,7 @@ from .holds import (
     append_capture,
     append_void,
     expiry,
+    given_back_by,
     is_hold,
     overdue_holds,
 )
@@ -202,6 +203,7 @@ __all__ = [
     "follow_up",
     "follow_up_id",
     "followed",
+    "given_back_by",
     "has_statement",
     "head",
     "is_hold",

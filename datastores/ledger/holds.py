@@ -148,7 +148,9 @@ def append_capture(
     if part == left:
         _end(work, hold_id, TransferState.POSTED, entry)
     elif final:
-        _give_back(work, _rest(command), *_hold(work, hold_id))
+        # The same command at every try, its salt too.
+        rest = _rest_command(command.entry_id, chain.part_salt(command.salt, "give-back"))
+        _give_back(work, rest, *_hold(work, hold_id))
     return Outcome(entry)
 
 
@@ -165,6 +167,11 @@ def append_void(work: Work, command: Command, hold_id: str) -> Outcome:
     if error is not None:
         return _refused(work, command, hold, EntryKind.VOID, hold["amount"] - record.get("captured", 0), error)
     return Outcome(_give_back(work, command, hold, record))
+
+
+def given_back_by(capture: Entry) -> str:
+    """The id of the entry that gives back the rest where this capture was final and left one."""
+    return _rest_command(capture["_id"], "none").entry_id
 
 
 def is_hold(entry: Entry) -> bool:
@@ -256,6 +263,5 @@ def _legs(hold: Entry, amount: int, *, forward: bool) -> tuple[tuple[str, int], 
     return ((payer["account_id"], -sign * amount), (payee["account_id"], sign * amount))
 
 
-def _rest(capture: Command) -> Command:
-    """The command under which a final capture gives back the rest: the same at every try, its salt too."""
-    return system_command("give-back", capture.entry_id, salt=chain.part_salt(capture.salt, "give-back"))
+def _rest_command(capture_id: str, salt: str) -> Command:
+    return system_command("give-back", capture_id, salt=salt)

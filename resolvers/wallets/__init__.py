@@ -5,6 +5,7 @@ from datastores.ledger import EntryState
 from .acting import AmountInput, MoneyMoved, balance_cursor, decided, merchants_of, paying_wallet, submit
 from .balances import balance_changed
 from .follow_ups import expire_payment_requests, finish_follow_ups
+from .holds import capture_hold, expire_holds, hold_funds, void_hold
 from .opening import open_wallet
 from .rails import ask_rails, top_up_wallet, withdraw_from_wallet
 from .reading import (
@@ -34,11 +35,14 @@ __all__ = [
     "balance_changed",
     "balance_cursor",
     "cancel_payment_request",
+    "capture_hold",
     "decided",
     "decline_payment_request",
     "entries",
+    "expire_holds",
     "expire_payment_requests",
     "finish_follow_ups",
+    "hold_funds",
     "legs_by_id",
     "may_attach_payment_request",
     "may_attach_transfer",
@@ -56,6 +60,7 @@ __all__ = [
     "top_up_wallet",
     "transfer_funds",
     "transfers_by_id",
+    "void_hold",
     "wallet",
     "wallets",
     "wallets_by_id",

@@ -9,7 +9,7 @@ from datastores import ledger
 from datastores.commit import Act
 from datastores.errors import ForbiddenError, NotFoundError, ValidationError
 from datastores.ids import is_id
-from datastores.ledger import Entry, EntryKind, Money, Outcome, Party, Transfer, TransferRecord, WalletDocument
+from datastores.ledger import Entry, EntryKind, Memo, Money, Outcome, Party, Transfer, TransferRecord, WalletDocument
 from datastores.mongo import Document
 from resolvers import accounts, conversations
 from resolvers.context import Context
@@ -63,7 +63,7 @@ async def transfer_funds(
     """
     viewer_id = ctx.viewer.person()
     money, text = amount_of(amount), memo_text(memo)
-    _check_target(to)
+    check_target(to)
     written = await memo_of(ctx, viewer_id, text)
     request = command(
         viewer_id,
@@ -77,24 +77,7 @@ async def transfer_funds(
     )
 
     async def prepare() -> Act[Outcome]:
-        source = await paying_wallet(ctx, from_wallet_id, money["currency"])
-        payee_id, target, currency = await _payee(ctx, to, money["currency"])
-        if conversation_id is not None:
-            await conversations.conversation_of_viewer(ctx, conversation_id)
-        if payee_id == viewer_id:
-            raise ValidationError("You cannot pay yourself", "to")
-        check_currency(currency, money["currency"])
-        transfer = Transfer(
-            Party(source, owner_id=viewer_id),
-            Party(target, owner_id=payee_id),
-            money["minor_units"],
-            money["currency"],
-            sender_id=viewer_id,
-            recipient_id=payee_id,
-            merchants=await merchants_of(ctx, [viewer_id, payee_id]),
-            memo=written,
-            conversation_id=conversation_id,
-        )
+        transfer = await transfer_to(ctx, to, money, from_wallet_id, written, conversation_id)
         follow_up = conversation_id and message_follow_up(viewer_id, conversation_id, transfer_id=request.id("trf"))
         return ledger.PostTransfer(request, transfer, follow_up or None)
 
@@ -109,11 +92,12 @@ async def transfer_funds(
 async def refund_transfer(
     ctx: Context, *, idempotency_key: str, transfer_id: str, amount: AmountInput | None = None, memo: str | None = None
 ) -> MoneyMoved:
-    """Send back a transfer that the viewer received: `amount`, or all that is left; answers with the refund.
+    """Send back a transfer, or what was captured of a hold, that the viewer received: `amount`, or all that is left.
 
-    Raises, in this order: ValidationError; IdempotencyKeyReusedError; NotFoundError for a transfer that the viewer does
-    not take part in; ForbiddenError unless it was paid to the viewer by a person; TransferRefusedError with
-    CURRENCY_MISMATCH; and, kept under the key, ConflictError where less is left, then as `transfer_funds`.
+    Answers with the refund. Raises, in this order: ValidationError; IdempotencyKeyReusedError; NotFoundError for a
+    transfer that the viewer does not take part in; ForbiddenError unless it was paid to the viewer by a person;
+    TransferRefusedError with CURRENCY_MISMATCH; and, kept under the key, ConflictError where less is left, then as
+    `transfer_funds`.
     """
     viewer_id = ctx.viewer.person()
     money, text = amount_of(amount) if amount else None, memo_text(memo)
@@ -128,6 +112,40 @@ async def refund_transfer(
     outcome = await decided(ctx, request, prepare)
     await _notify_payee(ctx, outcome.accepted(), "refund")
     return await moved(ctx, outcome, viewer_id, record_of(written))
+
+
+async def transfer_to(
+    ctx: Context,
+    to: Target,
+    money: Money,
+    from_wallet_id: str | None,
+    memo: Memo | None,
+    conversation_id: str | None,
+) -> Transfer:
+    """The movement from the viewer to a person that was asked for; raises what speaks against it for ever.
+
+    That is, in this order: NotFoundError (own wallet, who is to be paid, the conversation), ValidationError for paying
+    oneself, TransferRefusedError with CURRENCY_MISMATCH.
+    """
+    viewer_id = ctx.viewer.person()
+    source = await paying_wallet(ctx, from_wallet_id, money["currency"])
+    payee_id, target, currency = await _payee(ctx, to, money["currency"])
+    if conversation_id is not None:
+        await conversations.conversation_of_viewer(ctx, conversation_id)
+    if payee_id == viewer_id:
+        raise ValidationError("You cannot pay yourself", "to")
+    check_currency(currency, money["currency"])
+    return Transfer(
+        Party(source, owner_id=viewer_id),
+        Party(target, owner_id=payee_id),
+        money["minor_units"],
+        money["currency"],
+        sender_id=viewer_id,
+        recipient_id=payee_id,
+        merchants=await merchants_of(ctx, [viewer_id, payee_id]),
+        memo=memo,
+        conversation_id=conversation_id,
+    )
 
 
 async def moved(ctx: Context, outcome: Outcome, viewer_id: str, record: TransferRecord) -> MoneyMoved:
@@ -171,7 +189,8 @@ async def _payee(ctx: Context, to: Target, currency: str) -> tuple[str, str, str
     return user["_id"], ledger.wallet_id(user["_id"], currency), currency
 
 
-def _check_target(to: Target) -> None:
+def check_target(to: Target) -> None:
+    """Raise ValidationError unless exactly one is named."""
     given = [value for value in (to.wallet_id, to.user_id, to.handle) if value is not None]
     if len(given) != 1:
         raise ValidationError("Pass exactly one of walletId, userId and handle", "to")
@@ -183,7 +202,8 @@ async def _refundable(ctx: Context, transfer_id: str, viewer_id: str, money: Mon
     if entry is None or not ledger.is_transfer(entry) or not ledger.takes_part(entry, viewer_id):
         raise NotFoundError("There is no such transfer of yours")
     legs = entry["legs"]
-    is_paid = entry["kind"] == EntryKind.TRANSFER and len(legs) > 1 and legs[1]["owner_id"] == viewer_id
+    by_person = entry["kind"] in (EntryKind.TRANSFER, EntryKind.HOLD)
+    is_paid = by_person and len(legs) > 1 and legs[1]["owner_id"] == viewer_id
     if not is_paid or legs[0]["owner_id"] is None:
         raise ForbiddenError("Only the person who was paid can refund a transfer")
     if money is not None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated, Final, cast
 
 import strawberry
 
-from datastores.ledger import EntryState, LegDocument, TransferDocument, TransferState, WalletDocument, WalletStatus
+from datastores.ledger import EntryState, TransferState, WalletStatus
 from datastores.mongo import Document
-from datastores.wallets import PaymentRequestDocument, PaymentRequestState
+from datastores.wallets import PaymentRequestState
 from resolvers import wallets as use_cases
 from schema.arguments import FIRST, Info, or_none
-from schema.composition import Domain, batched, loads, plain, root
+from schema.composition import batched, loads, plain, root
 from schema.entities import Conversation, LedgerEntry, Order, PaymentRequest, Transfer, User, Viewer, Wallet
 from schema.scalars import BigInt, CurrencyCode, Cursor
-from schema.values import Connection, Money, MoneyInput
+from schema.values import Connection, Money
 
+from . import holds
+from .domain import amount_of, moved, target_of, wallets
 from .inputs import (
     AcceptPaymentRequestInput,
     OpenWalletInput,
@@ -38,15 +40,11 @@ from .types import (
     TransferFundsResult,
 )
 
+__all__ = ["holds", "wallets"]
+
 BALANCES_SINCE: Final = (
     "A cursor: everything since comes first, each wallet as of its entry, then what is live. From now on if absent."
 )
-
-wallets = Domain("wallets")
-wallets.owns(Wallet, use_cases.wallets_by_id, document=WalletDocument)
-wallets.owns(LedgerEntry, use_cases.legs_by_id, document=LegDocument)
-wallets.owns(Transfer, use_cases.transfers_by_id, document=TransferDocument)
-wallets.owns(PaymentRequest, use_cases.payment_requests_by_id, document=PaymentRequestDocument)
 
 
 @wallets.extends(Wallet)
@@ -101,12 +99,19 @@ class TransferFields:
     memo: str | None = plain(description="What the sender wrote, at most 280 characters.")
     created_at: datetime = plain(description="When the ledger took it.")
     refunded_amount: Money | None = plain(description="How much was sent back so far; null for nothing.")
+    captured_amount: Money | None = plain(
+        description="How much of a hold was captured so far, from 0 up to `amount`; null for what is no hold."
+    )
+    expires_at: datetime | None = plain(
+        description="When what was not captured of a hold goes back by itself; null for what is no hold."
+    )
     conversation: Conversation | None = loads(
         Conversation, key="conversation_id", description="The conversation in which it was made."
     )
     order: Order | None = loads(Order, key="order_id", description="The order that it pays or refunds.")
     receipt: Receipt | None = batched(
-        use_cases.receipts, description="Proof for sender and recipient; of the entry that settled or ended it."
+        use_cases.receipts,
+        description="Proof for sender and recipient: of its newest capture, or else the entry that ended it.",
     )
 
 
@@ -138,14 +143,6 @@ class ViewerWallets:
     )
 
 
-def _amount(given: MoneyInput) -> use_cases.AmountInput:
-    return {"amount": given.amount, "currency": given.currency}
-
-
-def _moved(moved: Mapping[str, object]) -> Document:
-    return {"__typename": "TransferFundsSuccess", **moved}
-
-
 @wallets.root
 class Query:
     @root(Wallet | None, description="A wallet of the viewer, or null.")
@@ -173,13 +170,12 @@ class Mutation:
         description="Pay a person. Safe to repeat with the same key, refusals included.",
     )
     async def transfer_funds(self, info: Info, input: TransferFundsInput) -> Document:
-        to = use_cases.Target(or_none(input.to.wallet_id), or_none(input.to.user_id), or_none(input.to.handle))
-        return _moved(
+        return moved(
             await use_cases.transfer_funds(
                 info.context,
                 idempotency_key=input.idempotency_key,
-                amount=_amount(input.amount),
-                to=to,
+                amount=amount_of(input.amount),
+                to=target_of(input.to),
                 from_wallet_id=or_none(input.from_wallet_id),
                 memo=or_none(input.memo),
                 conversation_id=or_none(input.conversation_id),
@@ -192,12 +188,12 @@ class Mutation:
     )
     async def refund_transfer(self, info: Info, input: RefundTransferInput) -> Document:
         amount = or_none(input.amount)
-        return _moved(
+        return moved(
             await use_cases.refund_transfer(
                 info.context,
                 idempotency_key=input.idempotency_key,
                 transfer_id=input.transfer_id,
-                amount=None if amount is None else _amount(amount),
+                amount=None if amount is None else amount_of(amount),
                 memo=or_none(input.memo),
             )
         )
@@ -208,7 +204,7 @@ class Mutation:
             info.context,
             idempotency_key=input.idempotency_key,
             payer_id=input.payer_id,
-            amount=_amount(input.amount),
+            amount=amount_of(input.amount),
             memo=or_none(input.memo),
             conversation_id=or_none(input.conversation_id),
             expires_at=or_none(input.expires_at),
@@ -223,7 +219,7 @@ class Mutation:
         ),
     )
     async def accept_payment_request(self, info: Info, input: AcceptPaymentRequestInput) -> Document:
-        return _moved(
+        return moved(
             await use_cases.accept_payment_request(
                 info.context,
                 idempotency_key=input.idempotency_key,
@@ -252,12 +248,12 @@ class Mutation:
         description="Bring money into a wallet. The transfer is PENDING until the rail has settled it.",
     )
     async def top_up_wallet(self, info: Info, input: TopUpWalletInput) -> Document:
-        return _moved(
+        return moved(
             await use_cases.top_up_wallet(
                 info.context,
                 idempotency_key=input.idempotency_key,
                 wallet_id=input.wallet_id,
-                amount=_amount(input.amount),
+                amount=amount_of(input.amount),
                 source=input.source,
             )
         )
@@ -267,12 +263,12 @@ class Mutation:
         description="Send money out of a wallet. The transfer is PENDING until the rail has settled it.",
     )
     async def withdraw_from_wallet(self, info: Info, input: WithdrawFromWalletInput) -> Document:
-        return _moved(
+        return moved(
             await use_cases.withdraw_from_wallet(
                 info.context,
                 idempotency_key=input.idempotency_key,
                 wallet_id=input.wallet_id,
-                amount=_amount(input.amount),
+                amount=amount_of(input.amount),
                 destination=input.destination,
             )
         )

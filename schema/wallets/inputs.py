@@ -46,11 +46,49 @@ class TransferFundsInput:
 @strawberry.input(description="A transfer to send back, whole or in part.")
 class RefundTransferInput:
     idempotency_key: strawberry.ID = strawberry.field(description=KEY)
-    transfer_id: strawberry.ID = strawberry.field(description="A transfer that a person made to the viewer.")
+    transfer_id: strawberry.ID = strawberry.field(
+        description="A transfer that a person made to the viewer; of a hold, what was captured."
+    )
     amount: MoneyInput | None = strawberry.field(
         default=strawberry.UNSET, description="At most what is left of it; all that is left if absent."
     )
     memo: str | None = strawberry.field(default=strawberry.UNSET, description=_MEMO)
+
+
+@strawberry.input(description="Money to hold for a person.")
+class HoldFundsInput:
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
+    amount: MoneyInput = strawberry.field(description="More than zero: the most that can be captured.")
+    to: TransferTargetInput = strawberry.field(description="Who may capture it; not oneself.")
+    expires_at: datetime | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="When what was not captured goes back: at most 30 days ahead, in 7 days if absent.",
+    )
+    from_wallet_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET, description="The viewer's wallet in that currency if absent."
+    )
+    memo: str | None = strawberry.field(default=strawberry.UNSET, description=_MEMO)
+    conversation_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET, description="Posts one message that shows the hold there."
+    )
+
+
+@strawberry.input(description="A hold to capture, whole or in part.")
+class CaptureHoldInput:
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
+    transfer_id: strawberry.ID = strawberry.field(description="A hold for the viewer.")
+    amount: MoneyInput | None = strawberry.field(
+        default=strawberry.UNSET, description="At most what is left of it; all that is left if absent."
+    )
+    final: bool = strawberry.field(
+        default=False, description="Whether the rest goes back at once; else it can be captured later."
+    )
+
+
+@strawberry.input(description="A hold to give back.")
+class VoidHoldInput:
+    idempotency_key: strawberry.ID = strawberry.field(description=KEY)
+    transfer_id: strawberry.ID = strawberry.field(description="A hold for the viewer.")
 
 
 @strawberry.input(description="A request to make.")

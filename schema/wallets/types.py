@@ -29,7 +29,13 @@ strawberry.enum(
     EntryState,
     description="Entries never change: a void is an entry of its own. REFUSED had no effect.",
 )
-strawberry.enum(TransferState, description="What has become of a transfer; REFUNDED: all of it was sent back.")
+strawberry.enum(
+    TransferState,
+    description=(
+        "What has become of a transfer; REFUNDED: all that was paid was sent back. A hold is PENDING until it has "
+        "ended, then POSTED where anything was captured, else VOIDED."
+    ),
+)
 strawberry.enum(PaymentRequestState, description="OPEN waits for its payer; the others are final.")
 strawberry.enum(PaymentRequestDirection, description="INCOMING: the viewer is asked to pay; OUTGOING: the viewer asks.")
 
@@ -68,7 +74,12 @@ class Receipt:
 
 @strawberry.type(description="The money is on its way or there.")
 class TransferFundsSuccess:
-    transfer: Transfer = plain(description="The transfer; of `refundTransfer` the refund, a transfer of its own.")
+    transfer: Transfer = plain(
+        description=(
+            "The transfer; of `refundTransfer` the refund, a transfer of its own; of `captureHold` and `voidHold` the "
+            "hold."
+        )
+    )
     wallet: Wallet | None = plain(description="The viewer's wallet as the transfer left it; at a replay as it is now.")
     replayed: bool = plain(description="Whether an earlier try with the same key had done it.")
     cursor: Cursor = plain(description="Pass it to `balanceChanged` to hear of all that comes after.")
