@@ -21,6 +21,7 @@ from .acting import (
     check_currency,
     command,
     decided,
+    fingerprint,
     memo_of,
     memo_text,
     record_of,
@@ -48,8 +49,8 @@ async def hold_funds(
     """
     viewer_id = ctx.viewer.person()
     money, text = amount_of(amount), memo_text(memo)
-    written = memo_of(text)
     check_target(to)
+    written = await memo_of(ctx, viewer_id, text)
     request = command(
         viewer_id,
         idempotency_key,
@@ -58,7 +59,7 @@ async def hold_funds(
         to={"wallet_id": to.wallet_id, "user_id": to.user_id, "handle": to.handle},
         expires_at=expires_at,
         from_wallet_id=from_wallet_id,
-        memo=text,
+        memo=fingerprint(written),
         conversation_id=conversation_id,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,9 +24,8 @@ from datastores.errors import (
 )
 from datastores.ledger import EntryState, WalletStatus
 from datastores.mongo import Database, Document
-from gateway.live.hub import Hub
 from resolvers import conversations, merchants, notifications, partners, wallets
-from resolvers.context import ANONYMOUS, PAYMENTS_READ, Context, Viewer
+from resolvers.context import PAYMENTS_READ, Context, Viewer
 from resolvers.wallets import MoneyMoved, Target
 from tests.integration.resolvers.listening import heard
 from tests.integration.resolvers.people import NO_USER, Ask, people
@@ -46,27 +45,24 @@ from tests.integration.resolvers.wallets.purses import (
 NOON = datetime(2026, 1, 1, 12)
 
 
-@dataclass
 class Days:
     """A time that a test moves, and contexts in which it is the time, also of the ledger."""
 
-    database: Database
-    time: datetime = NOON
-
-    def __post_init__(self) -> None:
-        self.commits = CommitLoops(self.database, self.now)
+    def __init__(self, database: Database, ask: Ask) -> None:
+        self.time = NOON
+        self.commits = CommitLoops(database, self.now)
+        self._ask = ask
 
     def now(self) -> datetime:
         return self.time
 
     def ask(self, user_id: str | None) -> Context:
-        viewer = ANONYMOUS if user_id is None else Viewer("person", user_id)
-        return Context(self.database, self.commits, Hub(self.database, {}), viewer, now=self.now)
+        return replace(self._ask(user_id), commits=self.commits, now=self.now)
 
 
 @pytest.fixture
-async def days(database: Database) -> AsyncIterator[Days]:
-    days = Days(database)
+async def days(database: Database, ask: Ask) -> AsyncIterator[Days]:
+    days = Days(database, ask)
     yield days
     await days.commits.drain()
 
