@@ -1,0 +1,104 @@
+"""Every outcome of the table provoked alone, and every two that can hold at once: the first of them is the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import pytest_asyncio
+
+from datastores import ledger
+from tests.contract.ledger.outcomes import (
+    MUTATIONS,
+    OUTCOMES,
+    Outcome,
+    outcomes_of,
+    pairs_of,
+    rendered,
+    rendered_exceptions,
+)
+from tests.contract.ledger.plays import Alone, Two, play_all, play_alone, play_two
+from tests.contract.ledger.provocations import PROVOCATIONS
+from tests.contract.town import Town
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "ledger.md"
+ALONE = [(mutation, outcome) for mutation in MUTATIONS for outcome in outcomes_of(mutation)]
+PAIRS = [(mutation, higher, lower) for mutation in MUTATIONS for higher, lower in pairs_of(mutation)]
+R = TypeVar("R")
+OneOf = tuple[str, Outcome]
+TwoOf = tuple[str, Outcome, Outcome]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def alone(town: Town, request: pytest.FixtureRequest) -> dict[OneOf, Alone | Exception]:
+    """What each outcome by itself was answered."""
+    wanted = [(each["mutation"], each["outcome"]) for each in selected(request, "test_alone")]
+    return await play_all(town, wanted, lambda cast, one: play_alone(cast, *one))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def two(town: Town, request: pytest.FixtureRequest) -> dict[TwoOf, Two | Exception]:
+    """What every two at once were answered."""
+    wanted = [(each["mutation"], each["higher"], each["lower"]) for each in selected(request, "test_two_at_once")]
+    return await play_all(town, wanted, lambda cast, pair: play_two(cast, *pair))
+
+
+@pytest.mark.parametrize(("mutation", "outcome"), ALONE, ids=[f"{m}-{outcome.name}" for m, outcome in ALONE])
+async def test_alone(alone: dict[OneOf, Alone | Exception], mutation: str, outcome: Outcome) -> None:
+    played = result(alone, (mutation, outcome))
+
+    assert played.first.is_(outcome), played.first
+    assert played.again == played.first
+    assert played.kept is (outcome.kept == "yes")
+    if played.kept:
+        assert played.after == played.first
+    else:
+        assert played.after.succeeded
+        assert not played.after.replayed
+
+
+@pytest.mark.parametrize(
+    ("mutation", "higher", "lower"), PAIRS, ids=[f"{m}-{higher.name}-over-{lower.name}" for m, higher, lower in PAIRS]
+)
+async def test_two_at_once(two: dict[TwoOf, Two | Exception], mutation: str, higher: Outcome, lower: Outcome) -> None:
+    played = result(two, (mutation, higher, lower))
+
+    assert played.both.is_(higher), played.both
+    assert played.lower.is_(lower), played.lower
+    assert played.neither.succeeded, played.neither
+
+
+async def test_after_all_that_the_ledger_holds(town: Town) -> None:
+    report = await ledger.verify(town.gateway.database)
+
+    assert report.problems == []
+
+
+async def test_the_page_has_this_table() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert rendered() in page, rendered()
+    assert rendered_exceptions() in page, rendered_exceptions()
+
+
+async def test_every_outcome_has_a_provocation() -> None:
+    assert set(PROVOCATIONS) == {outcome.name for outcome in OUTCOMES}
+
+
+def selected(request: pytest.FixtureRequest, test: str) -> Iterator[Mapping[str, Any]]:
+    """The parameters of each test of this name that is to run."""
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.originalname == test and item.path == request.path:
+            yield item.callspec.params
+
+
+def result(results: Mapping[Any, R | Exception], what: object) -> R:
+    """What became of one of them; raises where its play failed."""
+    found = results[what]
+    if isinstance(found, Exception):
+        raise found
+    return found

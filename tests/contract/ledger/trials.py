@@ -1,0 +1,124 @@
+"""A mutation that would succeed, and what it answers once something is in its way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import get_named_type
+
+from tests.contract.acts import GRAPH, eur, key
+from tests.contract.ledger.cast import PRICE, Cast
+from tests.contract.ledger.outcomes import ERROR, Outcome
+
+SUBJECTS = {"acceptPaymentRequest": "paymentRequestId", "refundTransfer": "transferId", "payOrder": "orderId"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client was told; `type` is `error` where it was told so by an entry of `errors`."""
+
+    type: str
+    code: str | None = None
+    message: str = ""
+    path: str | None = None
+    replayed: bool | None = None
+    transfer_id: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the mutation was carried out, now or before."""
+        return self.type.endswith("Success")
+
+    def is_(self, outcome: Outcome) -> bool:
+        """Whether this is that row of the table."""
+        told = self.message if self.path is None else self.path
+        return (self.type, self.code) == (outcome.type, outcome.code) and re.search(outcome.tells, told) is not None
+
+
+@dataclass
+class Trial:
+    """One mutation of `who` with an input that is acceptable until somebody changes it."""
+
+    cast: Cast
+    mutation: str
+    who: str | None
+    input: dict[str, Any]
+
+    async def answer(self, idempotency_key: str | None = None) -> Answer:
+        """What it answers, under a new key unless one is given here or in the input."""
+        given = {"idempotencyKey": idempotency_key or key(), **self.input}
+        response = await self.cast.town.post(self.who, document(self.mutation), input=given)
+        return read_answer(response.json(), self.mutation)
+
+    @contextmanager
+    def given(self, **changes: Any) -> Iterator[None]:
+        """Other input meanwhile."""
+        before = deepcopy(self.input)
+        self.input |= changes
+        try:
+            yield
+        finally:
+            self.input = before
+
+    @contextmanager
+    def asked_by(self, who: str | None) -> Iterator[None]:
+        """Somebody else asks meanwhile."""
+        before, self.who = self.who, who
+        try:
+            yield
+        finally:
+            self.who = before
+
+
+def document(mutation: str) -> str:
+    """The text of the operation."""
+    field: Any = GRAPH.type_map["Mutation"].fields[mutation]  # type: ignore[attr-defined]
+    union: Any = get_named_type(field.type)
+    success = next(member.name for member in union.types if member.name.endswith("Success"))
+    parts = f"""__typename ... on Error {{ code message }} ... on ValidationError {{ path }}
+      ... on {success} {{ replayed transfer {{ id }} }}"""
+    return f"mutation ($input: {field.args['input'].type}) {{ {mutation}(input: $input) {{ {parts} }} }}"
+
+
+def read_answer(body: Any, mutation: str) -> Answer:
+    """The answer in a response's body."""
+    if "errors" in body:
+        (error,) = body["errors"]
+        return Answer(ERROR, error["extensions"]["code"], error["message"])
+    told = body["data"][mutation]
+    return Answer(
+        told["__typename"],
+        told.get("code"),
+        told.get("message", ""),
+        ".".join(told["path"]) if "path" in told else None,
+        told.get("replayed"),
+        (told.get("transfer") or {}).get("id"),
+    )
+
+
+async def begin(cast: Cast, mutation: str) -> Trial:
+    """A trial of the cast's `own` that succeeds as it is."""
+    own, other = cast.own, cast.other
+    wallet = cast.wallets[own, "EUR"]
+    input: dict[str, Any]
+    match mutation:
+        case "transferFunds":
+            input = {"to": {"handle": other}, "amount": eur(PRICE)}
+        case "refundTransfer":
+            input = {"transferId": await cast.pay(other, own), "amount": eur(PRICE)}
+        case "acceptPaymentRequest":
+            input = {"paymentRequestId": await cast.ask(other, own)}
+        case "payOrder":
+            input = {"orderId": await cast.order(own)}
+        case "topUpWallet":
+            input = {"walletId": wallet, "amount": eur(PRICE), "source": "sandbox:ok"}
+        case "withdrawFromWallet":
+            input = {"walletId": wallet, "amount": eur(PRICE), "destination": "sandbox:ok"}
+        case _:
+            raise KeyError(mutation)
+    return Trial(cast, mutation, own, input)
