@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -16,8 +15,6 @@ from tests.contract.ledger.outcomes import (
     Outcome,
     outcomes_of,
     pairs_of,
-    rendered,
-    rendered_exceptions,
 )
 from tests.contract.ledger.plays import Alone, Two, play_all, play_alone, play_two
 from tests.contract.ledger.provocations import PROVOCATIONS
@@ -25,7 +22,6 @@ from tests.contract.town import Town
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "ledger.md"
 ALONE = [(mutation, outcome) for mutation in MUTATIONS for outcome in outcomes_of(mutation)]
 PAIRS = [(mutation, higher, lower) for mutation in MUTATIONS for higher, lower in pairs_of(mutation)]
 R = TypeVar("R")
@@ -76,13 +72,6 @@ async def test_after_all_that_the_ledger_holds(town: Town) -> None:
     report = await ledger.verify(town.gateway.database)
 
     assert report.problems == []
-
-
-async def test_the_page_has_this_table() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-
-    assert rendered() in page, rendered()
-    assert rendered_exceptions() in page, rendered_exceptions()
 
 
 async def test_every_outcome_has_a_provocation() -> None:

@@ -1,0 +1,62 @@
+"""What the page of the ledger says is so: its tables are those that the tests go by, its commands and proofs exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from tests.contract.ledger import outcomes, refusals
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+def promises() -> list[list[str]]:
+    """The rows of the table of promises: promise, proof, command."""
+    section = PAGE.partition("\n## Promises\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def quoted(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+@pytest.mark.parametrize("table", [outcomes.rendered(), outcomes.rendered_exceptions(), refusals.rendered()])
+def test_the_page_has_the_tables_that_the_tests_go_by(table: str) -> None:
+    assert table in PAGE, table
+
+
+@pytest.mark.parametrize(("promise", "proof", "command"), promises(), ids=lambda cell: cell[:40])
+def test_what_proves_a_promise_exists(promise: str, proof: str, command: str) -> None:
+    paths = [word for word in quoted(proof) if "/" in word]
+    names = [word for word in quoted(proof) if "/" not in word]
+    texts = [(ROOT / path).read_text(encoding="utf-8") for path in paths if (ROOT / path).is_file()]
+
+    assert promise
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert [name for name in names if not any(name in text for text in texts)] == []
+
+
+@pytest.mark.parametrize("command", sorted({word for row in promises() for word in quoted(row[2])}))
+def test_a_command_that_proves_one_exists(command: str) -> None:
+    program, *words = command.split()
+
+    if program == "agora":
+        assert CliRunner().invoke(app, [*words, "--help"]).exit_code == 0
+    else:
+        assert (program, words[0] in TARGETS) == ("make", True)
+
+
+@pytest.mark.parametrize("command", sorted({word for row in promises() for word in quoted(row[2]) if "-k" in word}))
+def test_a_command_that_picks_tests_finds_some(command: str) -> None:
+    _, target, picked = re.split(r" (?:ARGS=-k)?", command)
+    folder = ROOT / "tests" / target.removeprefix("test-")
+
+    assert [path for path in folder.rglob("test_*.py") if picked in path.name] != []
