@@ -19,6 +19,7 @@ from datastores.indexes import create_indexes
 from datastores.mongo import Database
 from datastores.person_keys import PersonKeys
 from datastores.sealing import check_master_key
+from datastores.wallets import SandboxRates
 from gateway.access import Access
 from gateway.contexts import Contexts
 from gateway.drain import Drain
@@ -60,8 +61,6 @@ class _Data:
     commits: CommitLoops
     hub: Hub
     contexts: Contexts
-    rails: frozenset[str]
-    keys: PersonKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ async def open_gateway(
         app = Access(Limits(cors(Router(routes), settings.allowed_origins)), drain, metrics)
         stop = partial(_stop, settings.drain_s, drain, data.hub, streams, sockets, operations)
         gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, stop)
-        await stack.enter_async_context(Sweeper(data.database, partial(_nobody, data), chores.CHORES))
+        await stack.enter_async_context(Sweeper(data.database, data.contexts.of_viewer, chores.CHORES))
         yield gateway
 
 
@@ -148,8 +147,9 @@ async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, sta
     stack.push_async_callback(commits.drain)
     hub = await stack.enter_async_context(Hub(database))
     metrics.registry.register(HubCollector(hub))
-    contexts = Contexts(database, commits, hub, rails=settings.rails, keys=keys)
-    return _Data(database, commits, hub, contexts, settings.rails, keys)
+    rates = SandboxRates() if settings.sandbox_rates else None
+    contexts = Contexts(database, commits, hub, rails=settings.rails, rates=rates, fees=settings.fees, keys=keys)
+    return _Data(database, commits, hub, contexts)
 
 
 async def _stop(
@@ -179,11 +179,6 @@ def _readiness(data: _Data, drain: Drain) -> Readiness:
         return data.hub.is_open
 
     return Readiness({"database": database_answers, "live": logs_are_watched}, is_draining=lambda: drain.is_draining)
-
-
-def _nobody(data: _Data) -> Context:
-    """The context of what the system does by itself."""
-    return Context(data.database, data.commits, data.hub, keys=data.keys, rails=data.rails)
 
 
 def _graph(domain: str | None) -> Composed:

@@ -7,8 +7,10 @@ from typing import Final
 
 from datastores import partners
 from datastores.commit import CommitLoops
+from datastores.ledger import FeeSchedule
 from datastores.mongo import Database
 from datastores.person_keys import PersonKeys
+from datastores.wallets import RateSource
 from gateway.identity.identities import Identity, Partner, Person
 from resolvers.accounts import sign_in
 from resolvers.context import ANONYMOUS, Context, Hub, Viewer
@@ -19,22 +21,35 @@ MAX_REMEMBERED_PEOPLE: Final = 50_000
 class Contexts:
     """Makes contexts. Which user a subject is never changes, so it is remembered, for at most 50,000 people.
 
-    Money comes in and goes out through `rails` alone.
+    Money comes in and goes out through `rails` alone, is exchanged at `rates`, and acts cost `fees`.
     """
 
     def __init__(
-        self, database: Database, commits: CommitLoops, hub: Hub, *, rails: frozenset[str], keys: PersonKeys
+        self,
+        database: Database,
+        commits: CommitLoops,
+        hub: Hub,
+        *,
+        rails: frozenset[str],
+        rates: RateSource | None,
+        fees: FeeSchedule,
+        keys: PersonKeys,
     ) -> None:
         self._database = database
         self._commits = commits
         self._hub = hub
         self._rails = rails
         self._keys = keys
+        self._rates = rates
+        self._fees = fees
         self._users: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     async def open(self, identity: Identity, request_id: str) -> Context:
         """The context of one operation; the first of a person who is new makes their user."""
-        viewer = await self._viewer(identity)
+        return self.of_viewer(await self._viewer(identity), request_id)
+
+    def of_viewer(self, viewer: Viewer = ANONYMOUS, request_id: str = "") -> Context:
+        """The context of this viewer; without one, that of what the system does by itself."""
         return Context(
             self._database,
             self._commits,
@@ -43,6 +58,8 @@ class Contexts:
             keys=self._keys,
             request_id=request_id,
             rails=self._rails,
+            rates=self._rates,
+            fees=self._fees,
         )
 
     async def _viewer(self, identity: Identity) -> Viewer:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    from datastores.ledger import FeeSchedule
 
 PREFIX: Final = "AGORA_"
 DEVELOPMENT_ISSUER: Final = "urn:agora:development"
@@ -91,6 +94,12 @@ class Settings:
     sandbox_rail: bool = True
     # Opens the keys that sign receipts and those of people; in development one is made in the data folder.
     master_key: bytes | None = field(default=None, repr=False)
+    # Nor does anybody trade at the rates of a table.
+    sandbox_rates: bool = True
+    # Basis points, then minimums by currency; as text, so that commands that need no ledger need not load it.
+    fee_exchange: str = "50"
+    fee_withdrawal: str = "0"
+    fee_sale: str = "0"
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.CONSOLE
     # A slow database or a far client needs another deadline than a screen on a fast network.
@@ -109,6 +118,14 @@ class Settings:
     def rails(self) -> frozenset[str]:
         """The rails through which money comes in and goes out."""
         return frozenset({"sandbox"}) if self.sandbox_rail else frozenset()
+
+    @property
+    def fees(self) -> FeeSchedule:
+        """What acts cost."""
+        from datastores.ledger import FeeSchedule, fee_of_text
+
+        texts = (self.fee_exchange, self.fee_withdrawal, self.fee_sale)
+        return FeeSchedule(*(fee_of_text(text) for text in texts))
 
     @classmethod
     def of_process(cls, default_environment: Environment = Environment.DEVELOPMENT) -> Settings:
@@ -145,6 +162,10 @@ class Settings:
             automatic_persisted_queries=reader.flag("AGORA_APQ", default=not persisted_only),
             sandbox_rail=reader.flag("AGORA_SANDBOX_RAIL", default=environment is not Environment.PRODUCTION),
             master_key=reader.value("AGORA_MASTER_KEY", _master_key, None),
+            sandbox_rates=reader.flag("AGORA_SANDBOX_RATES", default=environment is not Environment.PRODUCTION),
+            fee_exchange=reader.value("AGORA_FEES_EXCHANGE", _fee, cls.fee_exchange),
+            fee_withdrawal=reader.value("AGORA_FEES_WITHDRAWAL", _fee, cls.fee_withdrawal),
+            fee_sale=reader.value("AGORA_FEES_SALE", _fee, cls.fee_sale),
             log_level=reader.choice("AGORA_LOG_LEVEL", LogLevel, cls.log_level),
             log_format=reader.choice("AGORA_LOG_FORMAT", LogFormat, log_format),
             request_deadline_s=reader.value("AGORA_REQUEST_DEADLINE_S", _number(0.1, 60), cls.request_deadline_s),
@@ -241,6 +262,16 @@ def _flag(text: str) -> bool:
     if word not in TRUE_WORDS | FALSE_WORDS:
         raise ValueError(f"must be true or false, not {_quoted(text)}")
     return word in TRUE_WORDS
+
+
+def _fee(text: str) -> str:
+    from datastores.ledger import fee_of_text
+
+    try:
+        fee_of_text(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, not {_quoted(text)}") from None
+    return text
 
 
 def _host(text: str) -> str:

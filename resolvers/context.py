@@ -13,8 +13,10 @@ from aiodataloader import DataLoader
 from datastores.clock import utc_now
 from datastores.commit import CommitLoops
 from datastores.errors import ForbiddenError, UnauthenticatedError
+from datastores.ledger import FeeSchedule
 from datastores.mongo import Database, Document
 from datastores.person_keys import PersonKeys
+from datastores.wallets import RateSource, SandboxRates
 
 PAYMENTS_READ = "payments:read"
 
@@ -100,7 +102,8 @@ class Hub(Protocol):
 class Context:
     """Passed to every use case. `fresh()` for each query, each root field of a mutation, each event.
 
-    `rails` are those through which money may be asked to come in or go out; `keys` open what is sealed for people.
+    `rails` are those through which money may be asked to come in or go out; `rates` says what currencies are worth,
+    None where nobody does; `fees` are what acts cost; `keys` open what is sealed for people.
     """
 
     database: Database
@@ -111,6 +114,8 @@ class Context:
     keys: PersonKeys = field(default_factory=PersonKeys)
     request_id: str = ""
     rails: frozenset[str] = frozenset({"sandbox"})
+    rates: RateSource | None = field(default_factory=SandboxRates)
+    fees: FeeSchedule = field(default_factory=FeeSchedule)
     loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
 
     def fresh(self) -> Context:

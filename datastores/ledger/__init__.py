@@ -13,7 +13,7 @@ from pymongo import IndexModel
 
 from datastores.mongo import Document
 
-from . import accounts, acts, entries, signing, transfers
+from . import accounts, acts, entries, quotes, signing, transfers
 from .accounts import (
     Account,
     AccountKind,
@@ -22,9 +22,11 @@ from .accounts import (
     accounts_by_ids,
     available,
     escrow_account_id,
+    exchange_account_id,
     fees_account_id,
     is_wallet_id,
     rail_account_id,
+    rounding_account_id,
     wallet_id,
     wallets_of,
 )
@@ -62,7 +64,9 @@ from .entries import (
     refusal,
     stored_outcome,
 )
+from .exchanges import ExchangeFunds
 from .feed import account_events_after, events_after, last_seq, previous_seq, topics
+from .fees import NO_FEES, Fee, FeeSchedule, fee_of_text
 from .holds import (
     CaptureHold,
     ExpireHold,
@@ -76,6 +80,7 @@ from .holds import (
     overdue_holds,
 )
 from .memos import Memo, read_memo, written_memo
+from .quotes import QuoteDocument, Rate, Swap, add_quote, quotes_by_ids, swapped
 from .receipts import Receipt, ReceiptError, check_receipt, receipt
 from .refunds import append_refund, refund_reads
 from .reserves import append_release, append_settlement, resolution_reads
@@ -128,6 +133,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     **entries.INDEXES,
     **transfers.INDEXES,
     **acts.INDEXES,
+    **quotes.INDEXES,
     **signing.INDEXES,
 }
 LOGS: Mapping[str, Callable[[Document], Sequence[str]]] = {entries.ENTRIES: topics}
@@ -138,6 +144,7 @@ __all__ = [
     "INDEXES",
     "LOGS",
     "MAX_MINOR_UNITS",
+    "NO_FEES",
     "Account",
     "AccountKind",
     "CaptureHold",
@@ -147,7 +154,10 @@ __all__ = [
     "Entry",
     "EntryKind",
     "EntryState",
+    "ExchangeFunds",
     "ExpireHold",
+    "Fee",
+    "FeeSchedule",
     "FollowUp",
     "Head",
     "Leg",
@@ -160,6 +170,8 @@ __all__ = [
     "PlaceHold",
     "PostTransfer",
     "Problem",
+    "QuoteDocument",
+    "Rate",
     "Receipt",
     "ReceiptError",
     "RefundTransfer",
@@ -168,6 +180,7 @@ __all__ = [
     "ResolveReserve",
     "SetStatus",
     "SigningKey",
+    "Swap",
     "Transfer",
     "TransferDocument",
     "TransferRecord",
@@ -177,6 +190,7 @@ __all__ = [
     "WalletStatus",
     "account_events_after",
     "accounts_by_ids",
+    "add_quote",
     "add_signing_key",
     "append",
     "append_capture",
@@ -196,7 +210,9 @@ __all__ = [
     "entries_by_ids",
     "escrow_account_id",
     "events_after",
+    "exchange_account_id",
     "expiry",
+    "fee_of_text",
     "fees_account_id",
     "finish_follow_up",
     "first_record",
@@ -227,6 +243,7 @@ __all__ = [
     "previous_seq",
     "problem_lines",
     "public_keys",
+    "quotes_by_ids",
     "rail_account_id",
     "read_memo",
     "reads",
@@ -237,10 +254,12 @@ __all__ = [
     "refusal",
     "resolution_reads",
     "rotate_signing_key",
+    "rounding_account_id",
     "sibling_id",
     "signing_key",
     "stored",
     "stored_outcome",
+    "swapped",
     "system_command",
     "takes_part",
     "topics",

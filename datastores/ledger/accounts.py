@@ -13,6 +13,8 @@ from datastores.commit import Work
 from datastores.ids import derived_id, is_id
 from datastores.mongo import Database
 
+from .currencies import MAX_MINOR_UNITS
+
 ACCOUNTS: Final = "accounts"
 MAX_WALLETS: Final = 250
 
@@ -29,12 +31,21 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 
 
 class AccountKind(StrEnum):
-    """What an account is for. Money enters and leaves only through a RAIL, so only a RAIL may go below zero."""
+    """What an account is for. Money enters and leaves only through a RAIL, which is therefore below zero.
+
+    An EXCHANGE account is the position in a currency that people's exchanges have made, below zero where more of it was
+    bought than sold; a ROUNDING account keeps what rounding leaves over. No other account may be below zero.
+    """
 
     WALLET = "WALLET"
     RAIL = "RAIL"
     ESCROW = "ESCROW"
     FEES = "FEES"
+    EXCHANGE = "EXCHANGE"
+    ROUNDING = "ROUNDING"
+
+
+_MAY_OVERDRAW: Final = frozenset((AccountKind.RAIL, AccountKind.EXCHANGE, AccountKind.ROUNDING))
 
 
 class WalletStatus(StrEnum):
@@ -111,6 +122,16 @@ def fees_account_id(currency: str) -> str:
     return f"acct_fees_{currency}"
 
 
+def exchange_account_id(currency: str) -> str:
+    """The account against which this currency is bought and sold."""
+    return f"acct_exchange_{currency}"
+
+
+def rounding_account_id(currency: str) -> str:
+    """The account that keeps what rounding leaves over in this currency."""
+    return f"acct_rounding_{currency}"
+
+
 def new_account(id: str, kind: AccountKind, currency: str, now: datetime, owner_id: str | None = None) -> Account:
     """An open account with nothing in it."""
     return {
@@ -135,7 +156,19 @@ def available(account: Mapping[str, Any]) -> int:
 
 def may_overdraw(account: Mapping[str, Any]) -> bool:
     """Whether the account may be below zero."""
-    return cast(str, account["kind"]) == AccountKind.RAIL
+    return cast(str, account["kind"]) in _MAY_OVERDRAW
+
+
+def is_overdrawn_by(account: Mapping[str, Any], delta: int) -> bool:
+    """Whether a leg of `delta` takes more than can be spent of an account that may not be below zero."""
+    return delta < 0 and available(account) + delta < 0 and not may_overdraw(account)
+
+
+def is_overflown_by(account: Mapping[str, Any], delta: int) -> bool:
+    """Whether a leg of `delta`, with all that is reserved, would pass 64 bits."""
+    highest = account["posted"] + account["pending_in"] + max(delta, 0)
+    lowest = account["posted"] - account["pending_out"] + min(delta, 0)
+    return cast(bool, max(highest, -lowest) > MAX_MINOR_UNITS)
 
 
 def moved(account: Mapping[str, Any], delta: int, effect: Effect) -> Balance:

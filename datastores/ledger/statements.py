@@ -11,7 +11,7 @@ from datastores.mongo import Database, Document
 from datastores.paging import PageDocument, Window, keyset, page
 from datastores.person_keys import SealedText
 
-from .accounts import Account
+from .accounts import Account, fees_account_id
 from .commands import Command, sibling_id
 from .currencies import Money, money
 from .entries import ENTRIES, Entry, EntryKind, EntryState, Outcome, matching
@@ -50,6 +50,14 @@ class LegDocument(TypedDict):
     hash: str
 
 
+class ExchangeDocument(TypedDict):
+    """What an exchange swapped; `rate` is a decimal number, units of what was bought a unit of what was sold."""
+
+    sold: Money
+    bought: Money
+    rate: str
+
+
 class TransferDocument(TypedDict):
     """A transfer as it has become. `seq` is that of the newest entry of it, `moved_by` the one that a receipt is of.
 
@@ -64,6 +72,7 @@ class TransferDocument(TypedDict):
     state: str
     amount: Money
     fee: Money | None
+    exchange: ExchangeDocument | None
     from_id: str | None
     to_id: str | None
     caller: str
@@ -122,7 +131,7 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> TransferDo
     kept: TransferRecord = record or {}
     currency = entry["currency"] or ""
     refunded, captured = kept.get("refunded", 0), kept.get("captured")
-    fee = sum(leg["delta"] for leg in entry["legs"][2:])
+    fee = sum(leg["delta"] for leg in entry["legs"][2:] if leg["account_id"] == fees_account_id(leg["currency"]))
     source, target = ([leg["account_id"] for leg in entry["legs"]] + [None, None])[:2]
     return {
         "_id": sibling_id(entry["_id"], "trf"),
@@ -131,6 +140,7 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> TransferDo
         "state": _state(entry, kept).value,
         "amount": money(entry["amount"], currency),
         "fee": money(fee, currency) if fee else None,
+        "exchange": _exchange(entry, kept),
         "from_id": source,
         "to_id": target,
         "caller": entry["caller"],
@@ -150,6 +160,17 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> TransferDo
         "message": kept.get("message"),
         "seq": kept.get("resolved_seq") or kept.get("captured_seq") or entry["seq"],
         "moved_by": kept.get("captured_by") or kept.get("resolved_by") or entry["_id"],
+    }
+
+
+def _exchange(entry: Entry, record: TransferRecord) -> ExchangeDocument | None:
+    if entry["kind"] != EntryKind.EXCHANGE or entry["state"] == EntryState.REFUSED:
+        return None
+    bought = entry["legs"][1]
+    return {
+        "sold": money(entry["amount"], entry["currency"] or ""),
+        "bought": money(bought["delta"], bought["currency"]),
+        "rate": record["rate"],
     }
 
 

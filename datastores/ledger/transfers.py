@@ -50,7 +50,8 @@ class TransferRecord(TypedDict, total=False):
 
     `refunded` is in minor units; `state` and `resolved_by` (an entry) are those of a reserve or a hold; `code` and
     `message` say why it was voided; `captured` (minor units), `captured_by` (the newest capture) and `expires_at` are
-    those of a hold; `memo` is sealed under its writer's key; `conversation_id` is where it was made.
+    those of a hold; `memo` is sealed under its writer's key; `conversation_id` is where it was made; `rate` is that of
+    an exchange.
     """
 
     _id: str
@@ -64,6 +65,7 @@ class TransferRecord(TypedDict, total=False):
     code: str | None
     message: str | None
     refunded: int
+    rate: str
     memo: SealedText | None
     conversation_id: str | None
 

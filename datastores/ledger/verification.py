@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from datastores.mongo import Database, Document
 
 from . import chain
-from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, moved
+from .accounts import ACCOUNTS, Effect, WalletStatus, available, may_overdraw, moved
 from .commands import sibling_id
 from .entries import ENTRIES, PARTITION, Entry, EntryKind, EntryState, head, is_balanced
 from .pendings import Pendings
@@ -174,7 +174,7 @@ class _Replay:
             self._ahead[stored["_id"]] = stored
         else:
             self._equal(stored, replayed)
-        if stored["kind"] != AccountKind.RAIL and stored["posted"] < stored["pending_out"]:
+        if not may_overdraw(stored) and available(stored) < 0:
             self.report.note(stored["_id"], None, "the account is below zero")
 
     def miss(self) -> None:

@@ -10,17 +10,20 @@ from typing import Any, Final, cast
 from datastores.commit import Read, Work, by_id
 from datastores.errors import ConflictError, ExpectedError, NotFoundError
 from datastores.ledger import (
+    NO_FEES,
     AccountKind,
     Command,
     Draft,
     Entry,
     EntryKind,
+    Fee,
     Party,
     Transfer,
     append_refund,
     append_refusal,
     append_transfer,
     escrow_account_id,
+    fees_account_id,
     ledger_time,
     reads,
     refund_reads,
@@ -115,12 +118,14 @@ class ShipOrder:
 class CompleteOrder:
     """Releases the escrow of a shipped order to its merchant's owner; `actor_id` is None where 14 days have done it.
 
-    Raises ConflictError for an order in another state, and where the merchant cannot be paid now.
+    Of what was paid, the merchant's owner then pays `commission`, by an entry of its own in the same commit. Raises
+    ConflictError for an order in another state, and where the merchant cannot be paid now.
     """
 
     command: Command
     order: OrderDocument
     actor_id: str | None
+    commission: Fee = NO_FEES.sale
 
     @property
     def release(self) -> Command:
@@ -143,8 +148,33 @@ class CompleteOrder:
             order_id=order["_id"],
         )
 
+    @property
+    def fee(self) -> Command:
+        """The command of the commission."""
+        return system_command("fee", self.order["_id"], salt=self.command.salt)
+
+    @property
+    def fee_transfer(self) -> Transfer | None:
+        """What the merchant's owner pays for the sale, never more than it brought; None for nothing."""
+        sale, owner_id = self.transfer, self.order["merchant_owner_id"]
+        amount = min(self.commission.of(sale.amount, sale.currency), sale.amount)
+        if amount == 0:
+            return None
+        return Transfer(
+            sale.target,
+            Party(fees_account_id(sale.currency), AccountKind.FEES),
+            amount,
+            sale.currency,
+            sender_id=owner_id,
+            kind=EntryKind.FEE,
+            merchants=sale.merchants,
+            order_id=sale.order_id,
+        )
+
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        yield [*transfer_reads(self.release, self.transfer), *_change_reads(self.command, self.order)]
+        fee = self.fee_transfer
+        fee_reads = transfer_reads(self.fee, fee) if fee else []
+        yield [*transfer_reads(self.release, self.transfer), *fee_reads, *_change_reads(self.command, self.order)]
 
     def decide(self, work: Work) -> OrderDocument:
         order = _current(work, self.order)
@@ -155,7 +185,8 @@ class CompleteOrder:
         if self.actor_id is None and not _is_due(work, order):
             raise ConflictError("The order is not due yet")
         released = append_transfer(work, self.release, self.transfer)
-        if not released.posted:
+        fee = self.fee_transfer
+        if not released.posted or (fee and not append_transfer(work, self.fee, fee).posted):
             # Raised, not kept: the derived key must stay free for when the wallet can be paid again.
             raise ConflictError("The merchant's wallet cannot be paid now: try again later")
         changes = {"state": OrderState.COMPLETED.value, "due_at": None}

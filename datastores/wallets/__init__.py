@@ -1,4 +1,4 @@
-"""Wallets: payment requests between people, and the rails through which money enters and leaves."""
+"""Wallets: payment requests between people, rails through which money enters and leaves, and rates."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from .rails import (
     RailState,
     StatementLine,
 )
+from .rates import RateSource, SandboxRates
 from .requests import (
     AcceptPaymentRequest,
     ClosePaymentRequest,
@@ -58,9 +59,11 @@ __all__ = [
     "RailDirection",
     "RailSilentError",
     "RailState",
+    "RateSource",
     "RequestPayment",
     "ReserveThroughRail",
     "ResolveInstruction",
+    "SandboxRates",
     "StatementLine",
     "close_command",
     "connected_rails",

@@ -214,7 +214,7 @@ async def ship_order(ctx: Context, *, order_id: str) -> OrderChanged:
 
 
 async def complete_order(ctx: Context, *, order_id: str) -> OrderChanged:
-    """The order, with what was paid released to the merchant's owner.
+    """The order, with what was paid released to the merchant's owner, who pays the commission of the sale.
 
     Raises NotFoundError, ForbiddenError unless the viewer placed it, ConflictError unless it is SHIPPED, or where the
     merchant's wallet is frozen.
@@ -223,7 +223,7 @@ async def complete_order(ctx: Context, *, order_id: str) -> OrderChanged:
     viewer_id = ctx.viewer.person()
     if viewer_id != found["buyer_id"]:
         raise ForbiddenError("Only its buyer can complete an order")
-    act = CompleteOrder(system_command("complete", order_id), found, viewer_id)
+    act = CompleteOrder(system_command("complete", order_id), found, viewer_id, ctx.fees.sale)
     return await _changed(ctx, act, OrderEventKind.COMPLETED)
 
 

@@ -4,6 +4,7 @@ from datastores.ledger import EntryState
 
 from .acting import AmountInput, MoneyMoved, balance_cursor, decided, merchants_of, paying_wallet, submit
 from .balances import balance_changed
+from .exchanges import exchange_funds, quote_exchange
 from .follow_ups import expire_payment_requests, finish_follow_ups
 from .holds import capture_hold, expire_holds, hold_funds, void_hold
 from .opening import open_wallet
@@ -39,6 +40,7 @@ __all__ = [
     "decided",
     "decline_payment_request",
     "entries",
+    "exchange_funds",
     "expire_holds",
     "expire_payment_requests",
     "finish_follow_ups",
@@ -53,6 +55,7 @@ __all__ = [
     "paying_wallet",
     "payment_requests",
     "payment_requests_by_id",
+    "quote_exchange",
     "receipts",
     "refund_transfer",
     "request_payment",

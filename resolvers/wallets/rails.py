@@ -47,8 +47,9 @@ async def top_up_wallet(
 async def withdraw_from_wallet(
     ctx: Context, *, idempotency_key: str, wallet_id: str, amount: AmountInput, destination: str
 ) -> MoneyMoved:
-    """Send money out through a rail; reserved until the rail has settled it. Raises as `top_up_wallet`, and
-    InsufficientFundsError (kept).
+    """Send money out through a rail; reserved until the rail has settled it, with what that costs on top.
+
+    Raises as `top_up_wallet`, and InsufficientFundsError (kept).
     """
     return await _through_rail(ctx, RailDirection.OUT, idempotency_key, wallet_id, amount, destination)
 
@@ -125,6 +126,7 @@ async def _through_rail(
     async def prepare() -> Act[Outcome]:
         wallet = Party(await own_wallet(ctx, wallet_id, money["currency"]), owner_id=viewer_id)
         outside = Party(ledger.rail_account_id(name, money["currency"]), AccountKind.RAIL)
+        fee = 0 if inward else ctx.fees.withdrawal.of(money["minor_units"], money["currency"])
         transfer = Transfer(
             outside if inward else wallet,
             wallet if inward else outside,
@@ -134,6 +136,8 @@ async def _through_rail(
             recipient_id=viewer_id if inward else None,
             kind=EntryKind.TOP_UP if inward else EntryKind.WITHDRAWAL,
             merchants=await merchants_of(ctx, [viewer_id]),
+            fee=Party(ledger.fees_account_id(money["currency"]), AccountKind.FEES) if fee else None,
+            fee_amount=fee,
         )
         return store.ReserveThroughRail(request, transfer, name, direction, place)
 

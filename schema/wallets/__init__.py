@@ -18,8 +18,9 @@ from schema.entities import Conversation, LedgerEntry, Order, PaymentRequest, Tr
 from schema.scalars import BigInt, CurrencyCode, Cursor
 from schema.values import Connection, Money
 
-from . import holds
+from . import exchanges, holds
 from .domain import amount_of, moved, target_of, wallets
+from .exchanges import Exchange
 from .inputs import (
     AcceptPaymentRequestInput,
     OpenWalletInput,
@@ -40,7 +41,7 @@ from .types import (
     TransferFundsResult,
 )
 
-__all__ = ["holds", "wallets"]
+__all__ = ["exchanges", "holds", "wallets"]
 
 BALANCES_SINCE: Final = (
     "A cursor: everything since comes first, each wallet as of its entry, then what is live. From now on if absent."
@@ -90,6 +91,7 @@ class TransferFields:
     state: TransferState = plain(description="What has become of it.")
     amount: Money = plain(description="What was sent, without the fee.")
     fee: Money | None = plain(description="What the sender paid on top; null for none.")
+    exchange: Exchange | None = plain(description="What was swapped between two wallets; null unless something was.")
     from_: Wallet | None = loads(
         Wallet, key="from_id", name="from", description="The wallet that paid, where it is the viewer's."
     )

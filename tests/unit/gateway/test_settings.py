@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from datastores.ledger import Fee, FeeSchedule
 from gateway.settings import (
     Environment,
     LogFormat,
@@ -55,6 +56,10 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "AGORA_ALLOWED_ORIGINS": "https://app.example.org, http://localhost:5173",
             "AGORA_PERSISTED_ONLY": "yes",
             "AGORA_SANDBOX_RAIL": "on",
+            "AGORA_SANDBOX_RATES": "on",
+            "AGORA_FEES_EXCHANGE": "25, EUR 0.05",
+            "AGORA_FEES_WITHDRAWAL": "0, EUR 1.00",
+            "AGORA_FEES_SALE": "290",
             "AGORA_LOG_LEVEL": "WARNING",
             "AGORA_LOG_FORMAT": "console",
             "AGORA_REQUEST_DEADLINE_S": "2.5",
@@ -81,6 +86,10 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         automatic_persisted_queries=False,
         sandbox_rail=True,
         master_key=b"m" * 32,
+        sandbox_rates=True,
+        fee_exchange="25, EUR 0.05",
+        fee_withdrawal="0, EUR 1.00",
+        fee_sale="290",
         log_level=LogLevel.WARNING,
         log_format=LogFormat.CONSOLE,
         request_deadline_s=2.5,
@@ -101,6 +110,13 @@ def test_a_master_key_is_32_bytes_and_never_quoted(text: str) -> None:
 def test_production_makes_no_money_out_of_nothing() -> None:
     assert Settings.from_environment(PRODUCTION).rails == frozenset()
     assert Settings.from_environment({}).rails == {"sandbox"}
+    assert not Settings.from_environment(PRODUCTION).sandbox_rates
+    assert Settings.from_environment({}).sandbox_rates
+
+
+def test_fees_are_basis_points_and_minimums() -> None:
+    assert Settings.from_environment({}).fees == FeeSchedule()
+    assert Settings.from_environment({"AGORA_FEES_SALE": "290, EUR 0.30"}).fees.sale == Fee(290, (("EUR", 30),))
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -171,6 +187,8 @@ def test_the_environment_may_be_chosen_by_the_command() -> None:
         ({"AGORA_OIDC_AUDIENCE": "graph"}, "belong together"),
         ({"AGORA_OIDC_JWKS_URL": "https://login.example.org/jwks"}, "needs AGORA_OIDC_ISSUER"),
         ({"AGORA_PERSISTED_ONLY": "1", "AGORA_APQ": "1"}, "AGORA_APQ"),
+        ({"AGORA_FEES_SALE": "3 %"}, "AGORA_FEES_SALE must begin with basis points"),
+        ({"AGORA_FEES_EXCHANGE": "50, EUR 0.001"}, "AGORA_FEES_EXCHANGE has a minimum that is no amount"),
         ({"AGORA_HOST": "two words"}, "AGORA_HOST"),
         ({"AGORA_DATABASE": "a/b"}, "AGORA_DATABASE"),
         ({"AGORA_ALLOWED_ORIGINS": "https://app.example.org/"}, "without a path"),
