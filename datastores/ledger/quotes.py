@@ -24,7 +24,7 @@ from datastores.mongo import Database
 from .currencies import EXPONENTS, MAX_MINOR_UNITS, Money, money
 
 QUOTES: Final = "quotes"
-VALID_FOR: Final = timedelta(seconds=30)
+VALID_FOR_S: Final = 30
 KEPT_S: Final = 3_600
 MAX_RATE_DIGITS: Final = 30
 
@@ -126,7 +126,7 @@ async def add_quote(
         "taken": swap.taken,
         "given": swap.given,
         "created_at": now,
-        "expires_at": now + VALID_FOR,
+        "expires_at": now + timedelta(seconds=VALID_FOR_S),
         "is_open": True,
         "used_by": None,
     }

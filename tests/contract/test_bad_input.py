@@ -127,6 +127,7 @@ async def test_an_id_that_is_nobodys_is_null_or_not_found(town: Town, id: str) -
         ("addConversationMembers", {"conversationId": None, "userIds": [NOBODY]}),
         ("refundTransfer", {"idempotencyKey": "k", "transferId": None}),
         ("acceptPaymentRequest", {"idempotencyKey": "k", "paymentRequestId": None}),
+        ("exchangeFunds", {"idempotencyKey": "k", "quoteId": None}),
         ("declinePaymentRequest", {"paymentRequestId": None}),
         ("updateListing", {"listingId": None, "title": "x"}),
         ("payOrder", {"idempotencyKey": "k", "orderId": None}),
@@ -210,6 +211,43 @@ async def test_a_transfer_that_cannot_be_moves_nothing(
 
     assert (await attempt(town, "alice", mutation, given))["code"] == code
     assert await balance_of(town, "alice") == balance
+
+
+@pytest.mark.parametrize(
+    ("input", "expected"),
+    [
+        ({}, "INVALID_INPUT"),
+        ({"sellAmount": "1", "buyAmount": "1"}, "INVALID_INPUT"),
+        ({"sellAmount": None}, "INVALID_INPUT"),
+        ({"sellAmount": "0"}, "INVALID_INPUT"),
+        ({"sellAmount": "-1"}, "INVALID_INPUT"),
+        ({"sellAmount": "0.001"}, "INVALID_INPUT"),
+        ({"buyAmount": "0.5", "to": "JPY"}, "INVALID_INPUT"),
+        ({"sellAmount": "92233720368547758.08"}, "INVALID_INPUT"),
+        ({"sellAmount": "92233720368547758.07"}, "INVALID_INPUT"),
+        ({"buyAmount": "92233720368547758.07", "to": "KWD"}, "INVALID_INPUT"),
+        ({"sellAmount": "1", "to": "EUR"}, "INVALID_INPUT"),
+        ({"sellAmount": "1", "to": "XXQ"}, "INVALID_INPUT"),
+        ({"sellAmount": "1", "from": "XXQ"}, "INVALID_INPUT"),
+        ({"sellAmount": "1", "to": "AFN"}, "NOT_FOUND"),
+        ({"sellAmount": "NaN"}, None),
+        ({"sellAmount": "1e3"}, None),
+        ({"sellAmount": 1}, None),
+        ({"sellAmount": "1", "to": "usd"}, None),
+        ({"sellAmount": "1", "to": None}, None),
+    ],
+    ids=str,
+)
+async def test_an_exchange_that_cannot_be_is_not_quoted(
+    town: Town, input: dict[str, Any], expected: str | None
+) -> None:
+    response = await post_mutation(town, "alice", "quoteExchange", {"from": "EUR", "to": "USD", **input})
+
+    if expected is None:
+        assert response.status_code == 400
+        assert_clear(response)
+    else:
+        assert response.json()["data"]["quoteExchange"]["code"] == expected
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ WALKER = Walker(
 )
 # Errors and gaps are provoked one by one in the tests of their domains; these need a fault that no client can make.
 PROVOKED_ELSEWHERE = {"LimitExceeded", "OutcomeUnknown", "StreamGap", "TransferRefused"}
-# No mutation edits a post yet, and no transfer costs a fee: both are stored values that are null so far.
-NULL_SO_FAR = {("Post", "editedAt"), ("Transfer", "fee")}
+# No mutation edits a post yet: a stored value that is null so far.
+NULL_SO_FAR = {("Post", "editedAt")}
 
 
 def success_of(mutation: str) -> str:
@@ -210,6 +210,7 @@ async def _money(tour: Tour, ids: dict[str, str]) -> None:
     out = {"walletId": wallet, "amount": eur("2.00"), "destination": "sandbox:ok"}
     await tour.mutate("alice", "withdrawFromWallet", idempotencyKey=key(), **out)
     next_week = (datetime.now(UTC) + timedelta(days=7)).isoformat()
+    await _exchange(tour)
     asked = {"payerId": ids["alice"], "amount": eur("1.50"), "memo": "Tram", "expiresAt": next_week}
     ends: dict[str, tuple[str, str]] = {
         "acceptPaymentRequest": ("alice", "ACCEPTED"),
@@ -235,6 +236,20 @@ async def _money(tour: Tour, ids: dict[str, str]) -> None:
     await tour.query("alice", "conversation", "(id: $id)", id=direct)
     wallet_shown = await tour.query("alice", "wallet", "(id: $id)", id=wallet)
     await tour.query("alice", "node", "(id: $id)", id=wallet_shown["entries"]["nodes"][0]["id"])
+
+
+async def _exchange(tour: Tour) -> None:
+    """Beyond the core: a quote, what uses it, and the transfer that shows its fee."""
+    money = "{ amount currency minorUnits }"
+    quoted = f"""mutation {{ quoteExchange(input: {{from: "EUR", to: "USD", sellAmount: "5.00"}}) {{
+      ... on QuoteExchangeSuccess {{ quote {{ id rate expiresAt sell {money} buy {money} fee {money} }} }} }} }}"""
+    quote = (await tour.town.ask("alice", quoted))["quoteExchange"]["quote"]
+    swapped = f"""mutation ($input: ExchangeFundsInput!) {{ exchangeFunds(input: $input) {{
+      ... on TransferFundsSuccess {{ transfer {{ id exchange {{ rate sold {money} bought {money} }} }} }} }} }}"""
+    input = {"idempotencyKey": key(), "quoteId": quote["id"]}
+    transfer = (await tour.town.ask("alice", swapped, input=input))["exchangeFunds"]["transfer"]
+    assert transfer["exchange"] == {"rate": quote["rate"], "sold": quote["sell"], "bought": quote["buy"]}
+    await tour.query("alice", "transfer", "(id: $id)", id=transfer["id"])
 
 
 async def _shopping(tour: Tour, ids: dict[str, str]) -> None:
