@@ -14,6 +14,7 @@ from datastores.ledger import Fee, FeeSchedule, verify
 from datastores.merchants import CompleteOrder
 from datastores.mongo import Database
 from resolvers import merchants, wallets
+from resolvers.wallets import MoneyMoved
 from tests.integration.resolvers.merchants.shops import after, line, offer, paid_order
 from tests.integration.resolvers.people import Ask, people
 from tests.integration.resolvers.wallets.purses import amount, balance, deltas, fill, journal, key, transfer
@@ -34,6 +35,13 @@ async def collected(database: Database) -> int:
     return account["posted"] if account else 0
 
 
+async def withdraw(ask: Ask, user_id: str, wallet_id: str, text: str, to: str = "sandbox:ok") -> MoneyMoved:
+    given = amount(text)
+    return await wallets.withdraw_from_wallet(
+        ask(user_id), idempotency_key=key(), wallet_id=wallet_id, amount=given, destination=to
+    )
+
+
 class TestWithdrawals:
     @pytest.mark.parametrize(("text", "fee"), [("10", 50), ("50", 50), ("80", 80)])
     async def test_the_fee_is_paid_on_top_and_shown(
@@ -41,9 +49,7 @@ class TestWithdrawals:
     ) -> None:
         (ann,) = await people(database, "ann")
         wallet = await fill(ask, ann, "100")
-        given = {"wallet_id": wallet, "amount": amount(text), "destination": "sandbox:ok"}
-
-        moved = await wallets.withdraw_from_wallet(dear(ann), idempotency_key=key(), **given)
+        moved = await withdraw(dear, ann, wallet, text)
 
         assert moved["transfer"]["fee"] == ledger.money(fee, "EUR")
         assert moved["transfer"]["amount"] == ledger.money(int(text) * 100, "EUR")
@@ -54,10 +60,8 @@ class TestWithdrawals:
     async def test_it_comes_back_where_the_rail_refuses(self, database: Database, ask: Ask, dear: Ask) -> None:
         (ann,) = await people(database, "ann")
         wallet = await fill(ask, ann, "100")
-        given = {"wallet_id": wallet, "amount": amount("10"), "destination": "sandbox:refuse"}
-
         with pytest.raises(Exception, match="refused"):
-            await wallets.withdraw_from_wallet(dear(ann), idempotency_key=key(), **given)
+            await withdraw(dear, ann, wallet, "10", "sandbox:refuse")
 
         assert await balance(ask, ann) == (10_000, 10_000)
         assert await collected(database) == 0
@@ -66,10 +70,8 @@ class TestWithdrawals:
     async def test_it_must_be_there_too(self, database: Database, ask: Ask, dear: Ask) -> None:
         (ann,) = await people(database, "ann")
         wallet = await fill(ask, ann, "10.49")
-        given = {"wallet_id": wallet, "amount": amount("10"), "destination": "sandbox:ok"}
-
         with pytest.raises(InsufficientFundsError):
-            await wallets.withdraw_from_wallet(dear(ann), idempotency_key=key(), **given)
+            await withdraw(dear, ann, wallet, "10")
 
     async def test_topping_up_costs_nothing(self, database: Database, ask: Ask, dear: Ask) -> None:
         (ann,) = await people(database, "ann")
