@@ -287,6 +287,10 @@ class Database:
         result = await self._through(self._raw[collection].delete_one(filter, session=session and session.raw))
         return cast(int, result.deleted_count)
 
+    async def delete_many(self, collection: str, filter: Filter) -> int:
+        """How many were deleted."""
+        return cast(int, (await self._through(self._raw[collection].delete_many(filter))).deleted_count)
+
     async def bulk_write(
         self, collection: str, writes: Sequence[Write], *, ordered: bool = True, session: Session | None = None
     ) -> int:

@@ -31,6 +31,7 @@ CHORES: Final[tuple[Chore, ...]] = (
     Chore("ask_rails", wallets.ask_rails, timeout_s=30.0),
     Chore("expire_payment_requests", wallets.expire_payment_requests),
     Chore("expire_holds", wallets.expire_holds),
+    Chore("reconcile_days", wallets.reconcile_days, timeout_s=115.0, interval_s=60.0),
     Chore("expire_orders", merchants.expire_orders),
     Chore("complete_orders", merchants.complete_orders),
     Chore("finish_order_follow_ups", merchants.finish_order_follow_ups),

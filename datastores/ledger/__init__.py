@@ -80,6 +80,17 @@ from .holds import (
     overdue_holds,
 )
 from .memos import Memo, read_memo, written_memo
+from .movements import (
+    MovementSum,
+    Stretch,
+    last_seq_before,
+    movement_sums,
+    movements,
+    newest_entry,
+    rail_accounts,
+    resolutions,
+    reversals,
+)
 from .quotes import QuoteDocument, Rate, Swap, add_quote, quotes_by_ids, swapped
 from .receipts import Receipt, ReceiptError, check_receipt, receipt
 from .refunds import append_refund, refund_reads
@@ -164,6 +175,7 @@ __all__ = [
     "LegDocument",
     "Memo",
     "Money",
+    "MovementSum",
     "OpenWallet",
     "Outcome",
     "Party",
@@ -180,6 +192,7 @@ __all__ = [
     "ResolveReserve",
     "SetStatus",
     "SigningKey",
+    "Stretch",
     "Swap",
     "Transfer",
     "TransferDocument",
@@ -229,6 +242,7 @@ __all__ = [
     "key_set",
     "keys_of_set",
     "last_seq",
+    "last_seq_before",
     "ledger_time",
     "leg_documents",
     "leg_id",
@@ -237,6 +251,9 @@ __all__ = [
     "memos_of",
     "minor_units",
     "money",
+    "movement_sums",
+    "movements",
+    "newest_entry",
     "overdue_holds",
     "positive",
     "postpone_follow_up",
@@ -245,6 +262,7 @@ __all__ = [
     "public_keys",
     "quotes_by_ids",
     "rail_account_id",
+    "rail_accounts",
     "read_memo",
     "reads",
     "receipt",
@@ -253,6 +271,8 @@ __all__ = [
     "refund_reads",
     "refusal",
     "resolution_reads",
+    "resolutions",
+    "reversals",
     "rotate_signing_key",
     "rounding_account_id",
     "sibling_id",

@@ -42,6 +42,9 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel(
             [("pending_id", ASCENDING)], unique=True, partialFilterExpression={"final": True}, name="pending_final"
         ),
+        IndexModel(
+            [("reverses", ASCENDING)], partialFilterExpression={"reverses": {"$type": "string"}}, name="reverses"
+        ),
     ],
 }
 

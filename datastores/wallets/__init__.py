@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from pymongo import IndexModel
 
-from . import instructions, requests, sandbox
+from . import instructions, reconciliation, requests, sandbox
 from .adapters import connected_rails, rail_account
 from .instructions import (
     InstructionDocument,
     ReserveThroughRail,
     ResolveInstruction,
     due_instructions,
+    first_asked_at,
     instruction_of,
     instructions_by_ids,
     take_turn,
@@ -28,6 +29,20 @@ from .rails import (
     StatementLine,
 )
 from .rates import RateSource, SandboxRates
+from .reconciliation import (
+    MEANINGS,
+    FindingKind,
+    NoteKind,
+    OnProgress,
+    Reconciliation,
+    Remark,
+    StatementError,
+    digest_holds,
+    final_days,
+    last_report,
+    reconcile,
+    report_json,
+)
 from .requests import (
     AcceptPaymentRequest,
     ClosePaymentRequest,
@@ -42,15 +57,24 @@ from .requests import (
     state_at,
 )
 
-INDEXES: Mapping[str, Sequence[IndexModel]] = {**requests.INDEXES, **instructions.INDEXES, **sandbox.INDEXES}
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    **requests.INDEXES,
+    **instructions.INDEXES,
+    **sandbox.INDEXES,
+    **reconciliation.INDEXES,
+}
 
 __all__ = [
     "INDEXES",
+    "MEANINGS",
     "AcceptPaymentRequest",
     "ClosePaymentRequest",
+    "FindingKind",
     "Instruction",
     "InstructionDocument",
     "LineKind",
+    "NoteKind",
+    "OnProgress",
     "PaymentRequestDirection",
     "PaymentRequestDocument",
     "PaymentRequestState",
@@ -60,18 +84,27 @@ __all__ = [
     "RailSilentError",
     "RailState",
     "RateSource",
+    "Reconciliation",
+    "Remark",
     "RequestPayment",
     "ReserveThroughRail",
     "ResolveInstruction",
     "SandboxRates",
+    "StatementError",
     "StatementLine",
     "close_command",
     "connected_rails",
+    "digest_holds",
     "due_instructions",
+    "final_days",
+    "first_asked_at",
     "instruction_of",
     "instructions_by_ids",
+    "last_report",
     "overdue_requests",
     "rail_account",
+    "reconcile",
+    "report_json",
     "requests_by_ids",
     "requests_of",
     "state_at",

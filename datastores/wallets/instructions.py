@@ -165,3 +165,9 @@ async def take_turn(database: Database, instruction: InstructionDocument, now: d
     filter = {"_id": instruction["_id"], **_PENDING, "asks": asks}
     next_turn = {"asks": asks + 1, "due_at": now + ask_delay(asks + 1)}
     return (await database.update_one(INSTRUCTIONS, filter, {"$set": next_turn})).modified_count > 0
+
+
+async def first_asked_at(database: Database, rail: str) -> datetime | None:
+    """When this rail was first asked for anything, or None."""
+    found = await database.find_one(INSTRUCTIONS, {"rail": rail}, sort=[("rail", 1), ("asked_at", 1)])
+    return cast("datetime | None", found["asked_at"] if found else None)

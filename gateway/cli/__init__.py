@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,6 +135,21 @@ def ledger_verify() -> None:
     from gateway.cli.ledgers import verify
 
     if not _run(verify(settings())):
+        raise SystemExit(1)
+
+
+@ledger_app.command("reconcile")
+def ledger_reconcile(
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The UTC day; yesterday if absent.")
+    ] = None,
+    rail: Annotated[str | None, typer.Option(help="The rail; the only one that is connected if absent.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the report here, as JSON.")] = None,
+) -> None:
+    """Compare a day of a rail with the ledger and with what we asked for; exit code 1 where anything differs."""
+    from gateway.cli.reconciliations import reconcile
+
+    if not _run(reconcile(settings(), rail, day.date() if day else None, output)):
         raise SystemExit(1)
 
 

@@ -23,6 +23,7 @@ from .reading import (
     wallets,
     wallets_by_id,
 )
+from .reconciliation import reconcile_days
 from .requests import accept_payment_request, cancel_payment_request, decline_payment_request, request_payment
 from .transfers import Target, moved, refund_transfer, transfer_funds
 
@@ -57,6 +58,7 @@ __all__ = [
     "payment_requests_by_id",
     "quote_exchange",
     "receipts",
+    "reconcile_days",
     "refund_transfer",
     "request_payment",
     "submit",
