@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -10,30 +11,22 @@ from typing import Final
 
 from pymongo import IndexModel
 
-from datastores import leases, ledger
 from datastores.commit import MAX_WEIGHT
-from datastores.errors import (
-    IdempotencyKeyReusedError,
-    NotFoundError,
-    OutcomeUnknownError,
-    RateLimitedError,
-    TransferRefusedError,
-    UnavailableError,
-)
-from datastores.ledger import Outcome
+from datastores.errors import OutcomeUnknownError, RateLimitedError, UnavailableError
 
 from . import scheduler
 from .database import SimulatedDatabase
 from .faults import Fault, Faults, InjectedError, Trace
-from .model import Answers, Auditor, Model, Problems, says_resolved
-from .plan import Plan, Shape
 from .processes import CrashedError, Process
-from .storage import Storage
-from .wishes import Kind, Wish
+from .quarters import Asked, Door, Problems, Quarter, Wish, chosen
+from .shapes import Shape
+from .storage import Changes, Storage
+from .towns import INDEXES, TOWNS, town_of
 
-INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {**ledger.INDEXES, **leases.INDEXES}
 MAX_TRIES: Final = 6
 CALM_S: Final = 60.0
+# How many things a client wants, one after the other.
+STEPS: Final = (1, 1, 2, 4)
 LONGEST_PATIENCE_S: Final = 0.2
 # Two heavy acts fill a batch, so that small histories have full batches as well.
 WEIGHTS: Final = (1, 1, 1, MAX_WEIGHT // 2)
@@ -42,30 +35,29 @@ UNANSWERED: Final = (OutcomeUnknownError, UnavailableError, RateLimitedError, In
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a history: what did not hold, and how much happened."""
+    """What came of a history: what did not hold, and how much happened, by its name."""
 
     seed: int
+    town: str
     problems: Problems
     hash: str
     lines: Sequence[str]
-    wishes: int
-    entries: int
-    refusals: int
-    crashes: int
+    happened: Mapping[str, int]
     faults: Mapping[Fault, int]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How much happened, by its name."""
-        happened = {"wishes": self.wishes, "entries": self.entries, "refusals": self.refusals, "crashes": self.crashes}
-        return happened | {f"commands with {fault.value}": count for fault, count in sorted(self.faults.items())}
+        """How much happened, faults included."""
+        injected = {f"commands with {fault.value}": count for fault, count in sorted(self.faults.items())}
+        return {f"histories of {self.town}": 1, **self.happened, **injected}
 
 
 @dataclass(eq=False)
 class History:
-    """The world of one seed: a database, processes, clients, and the model beside it."""
+    """The world of one seed: a database, processes, clients, and the models beside it."""
 
     seed: int
+    town: str
     trace: Trace
     indexes: Mapping[str, Sequence[IndexModel]] = field(default_factory=lambda: INDEXES)
     problems: Problems = field(default_factory=list)
@@ -73,37 +65,42 @@ class History:
     def __post_init__(self) -> None:
         self._random = self._stream("clients")
         self._shape = Shape.of(self._stream("shape"))
-        self._plan = Plan(self._stream("plan"), self._shape)
         self._faults = Faults(self._stream("faults"), self._shape.fault_rate)
-        self._auditor = Auditor(self.problems)
-        self._answers = Answers(self.problems)
-        self._wishes: dict[Wish, int] = {}
-        self._asked: dict[tuple[str, str], int] = {}
+        self._wishes: dict[Wish, Quarter] = {}
+        self._asked: Counter[Wish] = Counter()
         self._open: dict[Wish, None] = {}
         self._crashed: list[Process] = []
 
     async def run(self) -> Result:
         """Let it happen, let it end, and check."""
-        clock = asyncio.get_running_loop().time
-        self._storage = Storage(self.indexes, self._stream("storage"), clock, self._auditor.check)
+        self._clock = asyncio.get_running_loop().time
+        self._storage = Storage(self.indexes, self._stream("storage"), self._clock, self._audit)
+        self._quarters = TOWNS[self.town](self._stream, self._shape, self._storage, self.problems)
+        for quarter, _ in self._quarters:
+            quarter.plant()
         self._processes = [self._process(number) for number in range(self._shape.processes)]
-        crashes = [self._crash_later(at_s) for at_s in self._shape.crashes_s]
-        await asyncio.gather(*(self._client(at_s) for at_s in self._plan.starts_s), *crashes)
+        starts = self._stream("starts")
+        clients = [self._client(starts.random() * self._shape.span_s) for _ in range(self._shape.clients)]
+        await asyncio.gather(*clients, *(self._crash_later(at_s) for at_s in self._shape.crashes_s))
         await self._settle()
         await self._check()
-        journal = self._storage.committed("entries").values()
-        refusals = sum(entry["state"] == "REFUSED" for entry in journal)
-        counts = (len(self._wishes), len(journal), refusals, len(self._crashed))
+        happened = {"wishes": len(self._wishes), "crashes": len(self._crashed)}
+        for quarter, _ in self._quarters:
+            happened |= quarter.counts()
         trace = self.trace
-        return Result(self.seed, self.problems, trace.hash, trace.lines, *counts, self._faults.injected)
+        return Result(self.seed, self.town, self.problems, trace.hash, trace.lines, happened, self._faults.injected)
 
     def _stream(self, name: str) -> Random:
         return Random(f"{self.seed}/{name}")
 
+    def _audit(self, changes: Changes) -> None:
+        for quarter, _ in self._quarters:
+            quarter.audit(changes)
+
     def _process(self, number: int) -> Process:
-        name = f"process{number}"
+        name, shape = f"process{number}", self._shape
         database = SimulatedDatabase(self._storage, self._faults, self.trace, name)
-        return Process(name, database, self._stream(name), self._shape.takes_turns)
+        return Process(name, database, self._stream(name), shape.takes_turns, shape.time_scale)
 
     async def _crash_later(self, at_s: float) -> None:
         await asyncio.sleep(at_s)
@@ -116,9 +113,14 @@ class History:
 
     async def _client(self, at_s: float) -> None:
         await asyncio.sleep(at_s)
-        wish = self._plan.next(list(self._answers.told.values()), list(self._wishes))
-        # What this client may know already stands before whatever comes of a wish that is new.
-        self._wishes.setdefault(wish, self._answers.last_seq)
+        for _ in range(self._random.choice(STEPS)):
+            await self._want()
+
+    async def _want(self) -> None:
+        """Want something, and ask for it until there is an answer or patience ends."""
+        quarter = chosen(self._random, self._quarters)
+        wish = quarter.next()
+        self._wishes.setdefault(wish, quarter)
         self._open[wish] = None
         for _ in range(MAX_TRIES):
             copies = 2 if self._random.random() < self._shape.duplicate_rate else 1
@@ -140,52 +142,23 @@ class History:
     async def _ask(self, wish: Wish, process: Process) -> bool:
         """Whether an answer came that will never be another."""
         self._note(process.name, f"is asked: {wish}")
-        id = (wish.caller, wish.key)
-        self._asked[id] = self._asked.get(id, 0) + 1
-        missing = wish.needs is not None and self._storage.get("accounts", wish.needs) is None
-        stored = self._storage.get("entries", wish.entry_id)
-        weight = self._random.choice(WEIGHTS)
-        act = wish.act(f"{self._random.getrandbits(128):032x}")
+        quarter = self._wishes[wish]
+        asked = Asked.now(self._storage, self._clock() * self._shape.time_scale)
+        self._asked[wish] += 1
+        door = Door(process.loop(wish.loop), self._random.choice(WEIGHTS), self._shape.timeout_s)
         try:
-            outcome = await process.submit(act, weight, self._shape.timeout_s)
+            outcome = await process.run(wish.ask(door, f"{self._random.getrandbits(128):032x}"))
         except UNANSWERED as error:
             self._note(process.name, f"does not answer: {wish}: {type(error).__name__}")
-            if isinstance(error, UnavailableError) and self._asked[id] == 1 and self._stored(wish):
-                self.problems.append(f"said that nothing was written, and it was: {wish}")
+            quarter.unanswered(wish, error, self._asked[wish] == 1)
             return False
         except Exception as error:
             self._note(process.name, f"refuses: {wish}: {type(error).__name__}")
-            is_reused = stored is not None and stored["request_hash"] != wish.request_hash
-            if stored is not None and is_reused != isinstance(error, IdempotencyKeyReusedError):
-                self.problems.append(f"had an outcome, and ended with {type(error).__name__}: {wish}")
-            self._refused(wish, error, missing)
+            quarter.refused(wish, error, asked)
         else:
-            if isinstance(outcome, Outcome):
-                entry = outcome.entry
-                self._note(process.name, f"answers: {wish}: {entry['seq']} {entry['state']} {outcome.replayed}")
-                self._answers.take(wish, outcome)
-                if stored is not None and not outcome.replayed:
-                    self.problems.append(f"had an outcome, and got a new one: {wish}")
+            self._note(process.name, f"answers: {wish}: {quarter.answered(wish, outcome, asked)}")
         self._open.pop(wish, None)
         return True
-
-    def _refused(self, wish: Wish, error: Exception, missing: bool) -> None:
-        """An error that keeps nothing arrived: whether it may."""
-        if isinstance(error, IdempotencyKeyReusedError):
-            self._answers.refused_as_reused.add((wish.caller, wish.key, wish.request_hash))
-        elif isinstance(error, TransferRefusedError) and says_resolved(error) and wish.subject:
-            self._answers.resolved.add(wish.subject["_id"])
-        elif isinstance(error, TransferRefusedError) and error.code == "CURRENCY_MISMATCH":
-            if wish.currency == wish.payee_currency:
-                self.problems.append(f"one currency, and called two: {wish}")
-        elif isinstance(error, NotFoundError):
-            if not missing:
-                self.problems.append(f"not found, and it was there: {wish}")
-        else:
-            self.problems.append(f"{wish} ended with {type(error).__name__}: {error}")
-
-    def _stored(self, wish: Wish) -> bool:
-        return self._storage.get("entries", wish.entry_id) is not None
 
     async def _settle(self) -> None:
         """Faults end; whoever has no answer asks again and gets one, and late replays get the answer of before."""
@@ -199,27 +172,27 @@ class History:
         await asyncio.gather(*(self._ask(wish, self._random.choice(self._processes)) for wish in self._wishes))
 
     async def _check(self) -> None:
-        entries = self._storage.committed("entries")
-        journal = sorted(entries.values(), key=lambda entry: int(entry["seq"]))
-        accounts = self._storage.committed("accounts")
-        self._answers.check(journal)
-        by_request = {(w.caller, w.key, w.command("").request_hash): w for w in self._wishes}
-        model = Model(self.problems, by_request)
-        model.check(journal, self._wishes)
-        model.check_accounts(accounts)
-        if (kept := set(self._storage.committed("follow_ups"))) != model.follow_ups:
-            self.problems.append(f"follow-ups without their entries, or missing: {sorted(kept ^ model.follow_ups)}")
-        opened = {wish.source if wish.payer else wish.target for wish in self._wishes if wish.kind is Kind.OPEN}
-        if missing := opened - accounts.keys():
-            self.problems.append(f"opened and not there: {sorted(missing)}")
-        report = await ledger.verify(self._processes[0].database)
-        self.problems.extend(ledger.problem_lines(report.problems))
+        for quarter, _ in self._quarters:
+            try:
+                await quarter.check(self._processes[0].database)
+            except Exception as error:
+                # After a problem was found the models may have lost their way; else the error is their own.
+                if not self.problems:
+                    raise
+                self.problems.append(f"could not be checked any further: {error!r}")
 
     def _note(self, who: str, what: str) -> None:
-        self.trace.note(asyncio.get_running_loop().time(), who, what)
+        self.trace.note(self._clock(), who, what)
 
 
-def simulate(seed: int, *, keep_trace: bool = False, indexes: Mapping[str, Sequence[IndexModel]] = INDEXES) -> Result:
-    """The history of this seed, always the same."""
+def simulate(
+    seed: int,
+    *,
+    town: str | None = None,
+    keep_trace: bool = False,
+    indexes: Mapping[str, Sequence[IndexModel]] = INDEXES,
+) -> Result:
+    """The history of this seed, always the same; in the town of the seed, or in the one asked for."""
     trace = Trace(keep_trace)
-    return scheduler.run(lambda: History(seed, trace, indexes).run())
+    place = town or town_of(Random(f"{seed}/town"))
+    return scheduler.run(lambda: History(seed, place, trace, indexes).run())

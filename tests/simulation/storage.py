@@ -69,6 +69,23 @@ class Storage:
         self._claims: dict[Claim, Transaction] = {}
         self._unique: dict[Claim, str] = {}
 
+    @property
+    def stamp(self) -> int:
+        """The number of the newest commit."""
+        return self._stamp
+
+    def seen_since(self, collection: str, id: str, stamp: int) -> list[Document | None]:
+        """The document as it stood after this commit, and in each version since then."""
+        versions = self._versions[collection].get(id, [])
+        before = [document for at, document in versions if at <= stamp]
+        return [before[-1] if before else None, *(document for at, document in versions if at > stamp)]
+
+    def plant(self, collection: str, *documents: Document) -> None:
+        """Write what is there before anything happens, in a commit of its own."""
+        transaction = self.begin()
+        self.write(collection, [InsertOne(document) for document in documents], transaction)
+        self.commit(transaction)
+
     def begin(self) -> Transaction:
         """A new transaction, which the server ends by itself after 3 seconds."""
         return Transaction(self._clock())

@@ -11,6 +11,7 @@ from datastores import ledger
 from datastores.commit import Act
 from datastores.errors import TransferRefusedError
 from datastores.ledger import AccountKind, Command, Entry, FollowUp, Party, Transfer, WalletStatus
+from tests.simulation.quarters import Door
 
 RAIL = "sandbox"
 FOLLOW_UP = "message"
@@ -90,6 +91,15 @@ class Wish:
     def entry_id(self) -> str:
         """The entry that answers its key."""
         return self.command("").entry_id
+
+    @property
+    def loop(self) -> str:
+        """The loop of all money."""
+        return ledger.COMMIT_LOOP
+
+    async def ask(self, door: Door, salt: str) -> Any:
+        """What the ledger decides."""
+        return await door.submit(self.act(salt))
 
     def act(self, salt: str) -> Act[Any]:
         """The act of the ledger that fulfils it."""

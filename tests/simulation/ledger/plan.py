@@ -1,9 +1,9 @@
-"""The plan: how many people, processes, crashes and faults a seed has, and what its clients come to want."""
+"""The plan of the ledger's quarter: what its clients come to want."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Final, cast
 
@@ -12,59 +12,18 @@ from datastores.mongo import Document
 
 from .wishes import Kind, Wish
 
-PEOPLE: Final = ("ann", "ben", "cat", "dan")
 CURRENCIES: Final = ("EUR", "JPY")
-FAULT_RATES: Final = (0.0, 0.01, 0.05, 0.15, 0.3)
-TIMEOUTS_S: Final = (0.05, 1.0, 10.0)
-MAX_CRASHES: Final = 3
-MIN_CLIENTS: Final = 20
-MAX_CLIENTS: Final = 60
 MOST: Final = 60
-Told = Sequence[tuple[str, Document]]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What is the same for a whole history."""
-
-    people: int
-    processes: int
-    clients: int
-    span_s: float
-    fault_rate: float
-    duplicate_rate: float
-    leave_rate: float
-    timeout_s: float
-    takes_turns: bool
-    crashes_s: tuple[float, ...]
-
-    @classmethod
-    def of(cls, random: Random) -> Shape:
-        """A shape by chance; a short span makes large batches, a long one small."""
-        span_s = random.choice((0.05, 0.5, 5.0))
-        crashes = random.choice((0, 0, 1, MAX_CRASHES))
-        return cls(
-            people=random.randint(2, len(PEOPLE)),
-            processes=random.randint(1, 3),
-            clients=random.randint(MIN_CLIENTS, MAX_CLIENTS),
-            span_s=span_s,
-            fault_rate=random.choice(FAULT_RATES),
-            duplicate_rate=random.choice((0.0, 0.1, 0.5)),
-            leave_rate=random.choice((0.0, 0.1, 0.3)),
-            timeout_s=random.choice(TIMEOUTS_S),
-            takes_turns=random.random() < 0.7,
-            crashes_s=tuple(random.random() * span_s * 1.5 for _ in range(crashes)),
-        )
+Told = Sequence[Document]
 
 
 class Plan:
     """Says what the next client wants, from the seed and from what clients know by then."""
 
-    def __init__(self, random: Random, shape: Shape) -> None:
+    def __init__(self, random: Random, people: Sequence[str]) -> None:
         self._random = random
-        self._people = PEOPLE[: shape.people]
+        self._people = people
         self._count = 0
-        self.starts_s = sorted(random.random() * shape.span_s for _ in range(shape.clients))
 
     def next(self, told: Told, wishes: Sequence[Wish]) -> Wish:
         """A new wish, or an earlier one again, or another one under an earlier key."""
@@ -134,9 +93,10 @@ class Plan:
     def _subject(self, told: Told, state: EntryState) -> Entry | None:
         found = [
             entry
-            for _, entry in told
+            for entry in told
             if entry["state"] == state
             and entry["pending_id"] is None
+            and entry["order_id"] is None
             and (state is EntryState.PENDING or (entry["kind"] == EntryKind.TRANSFER and entry["sender_id"]))
         ]
         return cast(Entry, self._random.choice(found)) if found else None
