@@ -43,8 +43,8 @@ test-browser: setup-dev ## Tests of GraphiQL in Chromium (CHROMIUM=path if it is
 	@test -x "$(CHROMIUM)" || { echo "agora: Chromium is missing: install it, or say where it is with CHROMIUM=..." >&2; exit 1; }
 	$(BIN)/pytest tests/browser $(ARGS)
 
-simulate: setup-dev ## Seeded histories of the ledger under faults (SEEDS=2000, or SEED=1234 to see one)
-	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
+simulate: setup-dev ## Seeded histories under faults (SEEDS=2000, or SEED=1234 to see one; TOWN=orders for one kind)
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(if $(TOWN),--town $(TOWN))
 
 bench-ledger: setup-dev ## Measure the ledger beside a naive transaction and a bulk insert (QUICK=1: three minutes)
 	$(BIN)/python -m bench.ledger

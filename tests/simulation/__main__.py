@@ -27,7 +27,9 @@ CHUNK = 10
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 where every history held, else 1."""
-    parser = argparse.ArgumentParser(prog="make simulate", description="Seeded histories of what the commit loops write")
+    parser = argparse.ArgumentParser(
+        prog="make simulate", description="Seeded histories of what the commit loops write"
+    )
     parser.add_argument("--seeds", type=int, default=DEFAULT_SEEDS, help="how many histories to run")
     parser.add_argument("--start", type=int, default=0, help="the first seed of them")
     parser.add_argument("--seed", type=int, help="run this one history alone and print all that happens in it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -60,7 +61,7 @@ class History:
     town: str
     trace: Trace
     indexes: Mapping[str, Sequence[IndexModel]] = field(default_factory=lambda: INDEXES)
-    problems: Problems = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
 
     def __post_init__(self) -> None:
         self._random = self._stream("clients")
@@ -193,6 +194,11 @@ def simulate(
     indexes: Mapping[str, Sequence[IndexModel]] = INDEXES,
 ) -> Result:
     """The history of this seed, always the same; in the town of the seed, or in the one asked for."""
-    trace = Trace(keep_trace)
+    trace, problems = Trace(keep_trace), Problems()
     place = town or town_of(Random(f"{seed}/town"))
-    return scheduler.run(lambda: History(seed, place, trace, indexes).run())
+    try:
+        return scheduler.run(lambda: History(seed, place, trace, indexes, problems).run())
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        problems.append(f"did not end: {error!r} at {where.filename}:{where.lineno}")
+        return Result(seed, place, problems, trace.hash, trace.lines, {}, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any, Protocol
 
 from datastores.commit import Act, CommitLoop
@@ -91,7 +92,7 @@ class Quarter(Protocol):
         ...
 
 
-def chosen(random: Any, quarters: Sequence[tuple[Quarter, int]]) -> Quarter:
+def chosen(random: Random, quarters: Sequence[tuple[Quarter, int]]) -> Quarter:
     """One of the quarters, by its weight."""
     (quarter,) = random.choices([each for each, _ in quarters], [weight for _, weight in quarters])
     return quarter

@@ -16,8 +16,8 @@ from datastores.mongo import Database, Document, Session, Write
 from datastores.transactions import is_duplicate
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT, Faults, Trace
-from tests.simulation.history import INDEXES
 from tests.simulation.storage import Storage
+from tests.simulation.towns import INDEXES
 
 Told = list[str]
 Steps = Callable[["Hands"], Awaitable[None]]
@@ -43,6 +43,14 @@ class Hands:
             return sorted((d["_id"], d["n"]) for d in documents)
 
         await self._tell("read", found())
+
+    async def last(self, session: Session | None, *currencies: str) -> None:
+        async def found() -> Any:
+            either = {"$or": [{"currency": currency, "owner_id": "ann"} for currency in currencies]}
+            documents = await self.database.find(ACCOUNTS, either, limit=1, sort=[("n", -1)], session=session)
+            return [(d["_id"], d["n"]) for d in documents]
+
+        await self._tell("last", found())
 
     async def acquire(self, owner: str, ttl_s: float = 60.0) -> None:
         lease = await leases.acquire(self.database, "turn", owner, ttl_s)
@@ -194,6 +202,18 @@ async def a_commit_may_be_repeated(hands: Hands) -> None:
     await hands.read(None, "a")
 
 
+async def the_last_by_a_number_is_that_of_the_snapshot(hands: Hands) -> None:
+    await hands.put(insert("a", "ann", n=1), insert("b", "ann", "JPY", n=2), insert("c", "ben", n=3))
+    async with hands.database.transaction() as session:
+        await hands.last(session, "EUR", "JPY")
+        await hands.put(insert("d", "ann", "USD", n=4), update("a", 5))
+        await hands.last(session, "EUR", "JPY", "USD")
+        await hands.last(session, "USD")
+        await hands.write(session, insert("e", "ann", "CHF", n=9))
+        await hands.last(session, "EUR", "CHF")
+    await hands.last(None, "EUR", "JPY", "USD", "CHF")
+
+
 async def a_lease_has_one_owner(hands: Hands) -> None:
     await hands.acquire("first")
     await hands.acquire("second")
@@ -221,6 +241,7 @@ SAME: list[Steps] = [
     an_id_inserted_since_the_snapshot,
     a_unique_key_inserted_since_the_snapshot,
     a_commit_may_be_repeated,
+    the_last_by_a_number_is_that_of_the_snapshot,
     a_lease_has_one_owner,
 ]
 

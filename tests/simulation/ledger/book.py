@@ -11,20 +11,11 @@ from datastores.mongo import Document
 from tests.simulation.quarters import Problems
 
 from .answers import Request, request_of, short
+from .holds import Hold, Purse
 from .wishes import Wish
 
 Expected = tuple[str, str | None]
 POSTED: Expected = ("POSTED", None)
-
-
-@dataclass
-class Purse:
-    """An account of the book."""
-
-    posted: int = 0
-    out: int = 0
-    into: int = 0
-    status: str = WalletStatus.OPEN.value
 
 
 @dataclass
@@ -34,6 +25,7 @@ class Book:
     purses: dict[str, Purse] = field(default_factory=dict)
     refunded: dict[str, int] = field(default_factory=dict)
     reserves: dict[str, Wish] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
     follow_ups: set[str] = field(default_factory=set)
 
     def purse(self, id: str) -> Purse:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import Final, cast
 
 from datastores.ledger import Entry, EntryKind, EntryState, WalletStatus
+from datastores.ledger.commands import SYSTEM
 from datastores.mongo import Document
+from tests.simulation.storage import START
 
 from .wishes import Kind, Wish
 
 CURRENCIES: Final = ("EUR", "JPY")
 MOST: Final = 60
+# Some are over before they are asked for, some soon, some after days.
+LIFETIMES: Final = (timedelta(0), timedelta(seconds=1), timedelta(seconds=20), timedelta(hours=1), timedelta(days=3))
 Told = Sequence[Document]
 
 
@@ -36,6 +41,8 @@ class Plan:
             self._transfer,
             self._transfer,
             self._reserve,
+            self._hold,
+            self._hold,
             self._status,
             self._open,
         )
@@ -44,13 +51,15 @@ class Plan:
             return self._random.choice(wishes)
         if chance < 0.22:
             return self._under_an_old_key(wishes)
-        if chance < 0.40 and (found := self._subject(told, EntryState.POSTED)):
+        if chance < 0.34 and (found := self._subject(told, Kind.TRANSFER)):
             return self._refund(found)
-        if chance < 0.60 and (found := self._subject(told, EntryState.PENDING)):
+        if chance < 0.44 and (found := self._subject(told, Kind.RESERVE)):
             return self._resolution(found)
-        if chance < 0.65:
+        if chance < 0.62 and (found := self._subject(told, Kind.HOLD)):
+            return self._about_hold(found)
+        if chance < 0.67:
             return self._top_up(self._random.choice(self._people))
-        if chance < 0.67 and (found := self._subject(told, EntryState.POSTED)):
+        if chance < 0.69 and (found := self._subject(told, Kind.TRANSFER)):
             return self._into_another_currency(found)
         return self._random.choice(makers)()
 
@@ -90,15 +99,25 @@ class Plan:
         owner, currency = self._random.choice(self._people), self._random.choice(CURRENCIES)
         return Wish(Kind.OPEN, owner, self._key(), owner, owner, currency=currency, payee_currency=currency)
 
-    def _subject(self, told: Told, state: EntryState) -> Entry | None:
-        found = [
-            entry
-            for entry in told
-            if entry["state"] == state
-            and entry["pending_id"] is None
-            and entry["order_id"] is None
-            and (state is EntryState.PENDING or (entry["kind"] == EntryKind.TRANSFER and entry["sender_id"]))
-        ]
+    def _hold(self) -> Wish:
+        wish, chance = self._transfer(), self._random.random()
+        lasts = None if chance < 0.6 else self._random.choice(LIFETIMES)
+        return replace(wish, kind=Kind.HOLD, expires_at=None if lasts is None else START + lasts)
+
+    def _about_hold(self, hold: Entry) -> Wish:
+        """A capture by who is paid, a void by either, or its expiry, whether or not it is due."""
+        random = self._random
+        kind = random.choice((Kind.CAPTURE, Kind.CAPTURE, Kind.CAPTURE, Kind.VOID, Kind.EXPIRE))
+        if kind is Kind.EXPIRE:
+            return Wish(kind, SYSTEM, f"expire:{hold['_id']}", subject=hold)
+        payee = hold["recipient_id"] or ""
+        if kind is Kind.VOID:
+            return Wish(kind, random.choice((payee, payee, SYSTEM)), self._key(), subject=hold)
+        amount = None if random.random() < 0.3 else random.randint(1, hold["amount"])
+        return Wish(kind, payee, self._key(), amount=amount, subject=hold, final=random.random() < 0.3)
+
+    def _subject(self, told: Told, kind: Kind) -> Entry | None:
+        found = [entry for entry in told if entry["pending_id"] is None and _is(entry, kind)]
         return cast(Entry, self._random.choice(found)) if found else None
 
     def _refund(self, original: Entry) -> Wish:
@@ -112,11 +131,20 @@ class Plan:
     def _under_an_old_key(self, wishes: Sequence[Wish]) -> Wish:
         """The same key for another amount, or for another act altogether."""
         wish = self._random.choice(wishes)
-        if wish.kind in (Kind.OPEN, Kind.SETTLE, Kind.RELEASE, Kind.STATUS):
+        if wish.caller == SYSTEM or wish.kind is Kind.OPEN:
             return wish
         if self._random.random() < 0.5:
             return replace(wish, amount=self._amount())
         return replace(self._transfer(), caller=wish.caller, key=wish.key)
+
+
+def _is(entry: Document, kind: Kind) -> bool:
+    """Whether something can be done about this entry as a transfer, a hold, or another reserve."""
+    if kind is Kind.TRANSFER:
+        is_paid = entry["state"] == EntryState.POSTED and entry["kind"] == EntryKind.TRANSFER
+        return is_paid and entry["sender_id"] is not None and entry["order_id"] is None
+    is_hold: bool = entry["kind"] == EntryKind.HOLD
+    return entry["state"] == EntryState.PENDING and is_hold == (kind is Kind.HOLD)
 
 
 def _other(currency: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
@@ -10,7 +11,7 @@ from typing import Final
 from pymongo import IndexModel
 
 from datastores import ledger
-from datastores.errors import NotFoundError, TransferRefusedError
+from datastores.errors import ConflictError, NotFoundError, TransferRefusedError, ValidationError
 from datastores.ledger import Outcome
 from datastores.mongo import Database
 from tests.simulation.quarters import Asked, Problems
@@ -21,7 +22,7 @@ from .answers import Answers, Request
 from .auditor import Auditor
 from .book import Book, Decider, decide_again
 from .plan import Plan
-from .rules import RULES
+from .rules import RULES, give_back
 from .wishes import Kind, Wish
 
 INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = ledger.INDEXES
@@ -56,6 +57,10 @@ class LedgerQuarter:
         wish = self._plan.next(told, list(self._wishes))
         if wish.kind is not Kind.OPEN:
             self.expect((wish.caller, wish.key, wish.request_hash), str(wish), partial(_decided, wish))
+        if wish.kind is Kind.CAPTURE and wish.final:
+            rest = ledger.system_command("give-back", wish.entry_id, salt="-")
+            decide = partial(_given_back, wish)
+            self.expect((rest.caller, rest.key, rest.request_hash), f"the rest of {wish}", decide)
         self._wishes.setdefault(wish)
         return wish
 
@@ -68,16 +73,25 @@ class LedgerQuarter:
     def refused(self, wish: Wish, error: Exception, asked: Asked) -> None:
         if self.answers.refused(wish, error, asked):
             return
-        if isinstance(error, TransferRefusedError) and error.code == "HOLD_RESOLVED" and wish.subject:
+        if not self._may_refuse(wish, error, asked):
+            self._problems.append(f"{wish} ended with {type(error).__name__}: {error}, and need not have")
+
+    def _may_refuse(self, wish: Wish, error: Exception, asked: Asked) -> bool:
+        if isinstance(error, NotFoundError):
+            return wish.needs is not None and None in self._storage.seen_since("accounts", wish.needs, asked.stamp)
+        if isinstance(error, ValidationError):
+            return wish.kind is Kind.HOLD and wish.expires_at is not None
+        if isinstance(error, ConflictError):
+            ends_at = wish.subject["expires_at"] if wish.subject else None
+            return wish.kind is Kind.EXPIRE and ends_at is not None and ends_at > asked.earliest
+        if not isinstance(error, TransferRefusedError):
+            return False
+        if error.code == "CURRENCY_MISMATCH":
+            return wish.currency != wish.payee_currency
+        if wish.kind in (Kind.SETTLE, Kind.RELEASE, Kind.EXPIRE) and wish.subject:
             self._resolved.add(wish.subject["_id"])
-        elif isinstance(error, TransferRefusedError) and error.code == "CURRENCY_MISMATCH":
-            if wish.currency == wish.payee_currency:
-                self._problems.append(f"one currency, and called two: {wish}")
-        elif isinstance(error, NotFoundError):
-            if wish.needs is None or None not in self._storage.seen_since("accounts", wish.needs, asked.stamp):
-                self._problems.append(f"not found, and it was there: {wish}")
-        else:
-            self._problems.append(f"{wish} ended with {type(error).__name__}: {error}")
+            return error.code == "HOLD_RESOLVED"
+        return False
 
     def unanswered(self, wish: Wish, error: Exception, alone: bool) -> None:
         self.answers.unanswered(wish, error, alone)
@@ -89,7 +103,8 @@ class LedgerQuarter:
         self.answers.check(journal)
         decide_again(self.book, journal, self._deciders, self._floors, self._problems)
         self.book.compare(accounts, self._problems)
-        if missing := self._resolved - {entry["pending_id"] for entry in journal}:
+        still = self.book.reserves.keys() | {id for id, hold in self.book.holds.items() if hold.ended is None}
+        if missing := self._resolved & still:
             self._problems.append(f"said to be resolved, and are not: {sorted(missing)}")
         if (kept := set(self._storage.committed("follow_ups"))) != self.book.follow_ups:
             wrong = sorted(kept ^ self.book.follow_ups)
@@ -102,7 +117,13 @@ class LedgerQuarter:
 
     def counts(self) -> dict[str, int]:
         journal = self._storage.committed("entries").values()
-        return {"entries": len(journal), "refusals": sum(entry["state"] == "REFUSED" for entry in journal)}
+        kinds = Counter(f"entries {entry['kind']} {entry['state']}" for entry in journal)
+        refusals = sum(entry["state"] == "REFUSED" for entry in journal)
+        return {"entries": len(journal), "refusals": refusals, **dict(sorted(kinds.items()))}
+
+
+def _given_back(wish: Wish, book: Book, entry: dict[str, object]) -> tuple[str, str | None]:
+    return give_back(book, wish, entry)
 
 
 def _decided(wish: Wish, book: Book, entry: dict[str, object]) -> tuple[str, str | None]:

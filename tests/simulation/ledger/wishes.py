@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,10 @@ class Kind(StrEnum):
     SETTLE = "settle"
     RELEASE = "release"
     REFUND = "refund"
+    HOLD = "hold"
+    CAPTURE = "capture"
+    VOID = "void"
+    EXPIRE = "expire"
     STATUS = "status"
     OPEN = "open"
 
@@ -45,6 +50,8 @@ class Wish:
     subject: Entry | None = field(default=None, hash=False)
     status: WalletStatus = WalletStatus.OPEN
     follows: bool = False
+    expires_at: datetime | None = None
+    final: bool = False
 
     def __str__(self) -> str:
         subject = self.subject["_id"][-6:] if self.subject else ""
@@ -72,6 +79,8 @@ class Wish:
 
     def command(self, salt: str) -> Command:
         """Its command; each try has a salt of its own, as each request of a client has."""
+        if self.kind is Kind.EXPIRE:
+            return ledger.system_command("expire", self.subject["_id"] if self.subject else "", salt=salt)
         request: dict[str, Any] = {
             "payer": self.payer,
             "payee": self.payee,
@@ -79,6 +88,8 @@ class Wish:
             "currency": self.currency,
             "subject": self.subject["_id"] if self.subject else None,
             "status": self.status.value,
+            "expires_at": self.expires_at,
+            "final": self.final,
         }
         return ledger.command(self.caller, self.key, self.kind.value, request, salt=salt)
 
@@ -111,9 +122,17 @@ class Wish:
         if self.subject is not None:
             if self.kind is Kind.REFUND:
                 return ledger.RefundTransfer(command, self.subject, self.amount)
+            if self.kind is Kind.CAPTURE:
+                return ledger.CaptureHold(command, self.subject, self.amount, self.final)
+            if self.kind is Kind.VOID:
+                return ledger.VoidHold(command, self.subject)
+            if self.kind is Kind.EXPIRE:
+                return ledger.ExpireHold(command, self.subject)
             error = TransferRefusedError("The rail refused") if self.kind is Kind.RELEASE else None
             return ledger.ResolveReserve(command, self.subject, error)
         follow_up = FollowUp(FOLLOW_UP, self.payee, {}) if self.follows else None
+        if self.kind is Kind.HOLD:
+            return ledger.PlaceHold(command, self.transfer(), self.expires_at, follow_up)
         if self.kind is Kind.RESERVE:
             return ledger.ReserveTransfer(command, self.transfer(), follow_up)
         return ledger.PostTransfer(command, self.transfer(), follow_up)

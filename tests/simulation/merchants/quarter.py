@@ -168,7 +168,9 @@ class MerchantsQuarter:
 
     def _was_frozen(self, account_id: str) -> bool:
         entries = self._storage.committed("entries").values()
-        return any(leg["account_id"] == account_id and leg["status_after"] != "OPEN" for e in entries for leg in e["legs"])
+        return any(
+            leg["account_id"] == account_id and leg["status_after"] != "OPEN" for e in entries for leg in e["legs"]
+        )
 
     def unanswered(self, wish: Wish, error: Exception, alone: bool) -> None:
         if wish.kind in (Kind.PLACE, Kind.PAY):

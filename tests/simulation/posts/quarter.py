@@ -33,7 +33,9 @@ class PostsQuarter:
         self._counted: dict[tuple[str, str], set[str]] = {}
 
     def plant(self) -> None:
-        planted = [post_document(author_id=who, text="", created_at=START, random_bits=n) for n, who in enumerate(self._people)]
+        planted = [
+            post_document(author_id=who, text="", created_at=START, random_bits=n) for n, who in enumerate(self._people)
+        ]
         self._storage.plant(POSTS, *({**post} for post in planted))
 
     def next(self) -> Wish:

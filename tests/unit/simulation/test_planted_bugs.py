@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from collections.abc import Sequence
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import pytest
-from pymongo import IndexModel
 from pymongo.errors import PyMongoError
 
 from datastores import ledger
 from datastores.commit import Act, CommitLoop, Work, loops
 from datastores.errors import ExpectedError
 from datastores.ids import derived_id
-from datastores.ledger import Command, Draft, Effect, Entry, EntryKind, Outcome, acts, refunds, reserves, transfers
+from datastores.ledger import (
+    Command,
+    Draft,
+    Effect,
+    Entry,
+    EntryKind,
+    Outcome,
+    acts,
+    holds,
+    refunds,
+    reserves,
+    transfers,
+)
 from datastores.ledger.entries import LAST
-from datastores.mongo import Document, Filter, Session
+from datastores.mongo import Session
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT
-from tests.simulation.history import INDEXES, simulate
 from tests.simulation.storage import Storage
-
-MAX_SEEDS: Final = 60
-Plant = Callable[[pytest.MonkeyPatch], None]
+from tests.simulation.towns import INDEXES
+from tests.unit.simulation.planted import WITHOUT_INDEXES, Plant, caught, read_outside_the_snapshot
 
 
 def skip_the_look_up_on_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,15 +89,6 @@ def make_every_try_a_new_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Command, "__post_init__", of_this_try)
 
 
-def read_outside_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = SimulatedDatabase.find
-
-    async def newest(database: SimulatedDatabase, name: str, filter: Filter, **options: Any) -> list[Document]:
-        return await find(database, name, filter, **{**options, "session": None})
-
-    monkeypatch.setattr(SimulatedDatabase, "find", newest)
-
-
 def believe_what_is_not_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Work, "is_proven", True)
 
@@ -104,6 +104,23 @@ def resolve_without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acts, "append_settlement", settle)
 
 
+def forget_what_was_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    note = transfers.record_transfer
+
+    def all_but_that(work: Work, entry_id: str, **changes: Any) -> None:
+        note(work, entry_id, **{name: value for name, value in changes.items() if name != "captured"})
+
+    monkeypatch.setattr(holds, "record_transfer", all_but_that)
+
+
+def capture_what_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holds, "_is_over", lambda work, hold: False)
+
+
+def expire_by_the_clock_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holds, "ledger_time", lambda work: work.now)
+
+
 PLANTED: list[tuple[Plant, bool, str]] = [
     (skip_the_look_up_on_a_retry, True, "acknowledged and not there"),
     (forget_refusals, True, "acknowledged and not there"),
@@ -114,6 +131,9 @@ PLANTED: list[tuple[Plant, bool, str]] = [
     (resolve_without_looking, False, "nothing is reserved"),
     (make_every_try_a_new_command, False, "applied 2 times"),
     (read_outside_the_snapshot, False, "sums to"),
+    (forget_what_was_captured, True, "where the model says"),
+    (capture_what_is_over, True, "HOLD_EXPIRED"),
+    (expire_by_the_clock_of_the_process, True, "where the model says"),
 ]
 
 
@@ -121,10 +141,13 @@ PLANTED: list[tuple[Plant, bool, str]] = [
     ("plant", "unique", "found"), PLANTED, ids=[f"{p.__name__}-{unique}" for p, unique, _ in PLANTED]
 )
 def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant, unique: bool, found: str) -> None:
-    none: dict[str, Sequence[IndexModel]] = {collection: [] for collection in INDEXES}
     plant(monkeypatch)
 
-    results = (simulate(seed, indexes=INDEXES if unique else none) for seed in range(MAX_SEEDS))
-    problems = next((r.problems for r in results if any(found in problem for problem in r.problems)), [])
+    assert caught("ledger", found, INDEXES if unique else WITHOUT_INDEXES)
 
-    assert problems
+
+def test_memory_without_a_witness_is_caught() -> None:
+    """What a process remembers is proven by the unique number of the next entry, and by nothing else."""
+    numbers = {"entries": [index for index in INDEXES["entries"] if index.document["name"] != "partition_seq"]}
+
+    assert caught("ledger", "a commit brings", {**INDEXES, **numbers})
