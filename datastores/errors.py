@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 
@@ -65,9 +67,14 @@ class InsufficientFundsError(ExpectedError):
 
 
 class LimitExceededError(ExpectedError):
-    """A limit of the account would be passed; details `limit` (money) and `window`."""
+    """A limit of the account would be passed: `limit` (money) over a `window`, which frees at `frees_at` if ever."""
 
     code = "LIMIT_EXCEEDED"
+
+    def __init__(
+        self, message: str, *, limit: Mapping[str, Any], window: str, frees_at: datetime | None = None
+    ) -> None:
+        super().__init__(message, limit=limit, window=window, frees_at=frees_at)
 
 
 class TransferRefusedError(ExpectedError):

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from datastores import partners
 from datastores.commit import CommitLoops
 from datastores.indexes import create_indexes
+from datastores.ledger import Tier
 from datastores.mongo import Database
 from datastores.person_keys import PersonKeys
 from datastores.sealing import check_master_key
@@ -147,8 +148,16 @@ async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, sta
     stack.push_async_callback(commits.drain)
     hub = await stack.enter_async_context(Hub(database))
     metrics.registry.register(HubCollector(hub))
-    rates = SandboxRates() if settings.sandbox_rates else None
-    contexts = Contexts(database, commits, hub, rails=settings.rails, rates=rates, fees=settings.fees, keys=keys)
+    contexts = Contexts(
+        database,
+        commits,
+        hub,
+        rails=settings.rails,
+        rates=SandboxRates() if settings.sandbox_rates else None,
+        fees=settings.fees,
+        keys=keys,
+        default_tier=Tier(settings.default_tier.upper()),
+    )
     return _Data(database, commits, hub, contexts)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from datastores import partners
 from datastores.commit import CommitLoops
-from datastores.ledger import FeeSchedule
+from datastores.ledger import FeeSchedule, Tier
 from datastores.mongo import Database
 from datastores.person_keys import PersonKeys
 from datastores.wallets import RateSource
@@ -21,7 +21,8 @@ MAX_REMEMBERED_PEOPLE: Final = 50_000
 class Contexts:
     """Makes contexts. Which user a subject is never changes, so it is remembered, for at most 50,000 people.
 
-    Money comes in and goes out through `rails` alone, is exchanged at `rates`, and acts cost `fees`.
+    Money comes in and goes out through `rails` alone, is exchanged at `rates`, and acts cost `fees`. `default_tier` is
+    that of wallets that have none of their own.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Contexts:
         rates: RateSource | None,
         fees: FeeSchedule,
         keys: PersonKeys,
+        default_tier: Tier,
     ) -> None:
         self._database = database
         self._commits = commits
@@ -42,6 +44,7 @@ class Contexts:
         self._keys = keys
         self._rates = rates
         self._fees = fees
+        self._default_tier = default_tier
         self._users: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     async def open(self, identity: Identity, request_id: str) -> Context:
@@ -60,6 +63,7 @@ class Contexts:
             rails=self._rails,
             rates=self._rates,
             fees=self._fees,
+            default_tier=self._default_tier,
         )
 
     async def _viewer(self, identity: Identity) -> Viewer:

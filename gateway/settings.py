@@ -47,6 +47,15 @@ class MongoDriver(StrEnum):
     PYMONGO = "pymongo"
 
 
+class DefaultTier(StrEnum):
+    """What limits hold for the wallets of people who were given no tier: those of `datastores/ledger/tiers.py`."""
+
+    UNVERIFIED = "unverified"
+    BASIC = "basic"
+    VERIFIED = "verified"
+    BUSINESS = "business"
+
+
 class LogLevel(StrEnum):
     """The least severe record that is written."""
 
@@ -100,6 +109,8 @@ class Settings:
     fee_exchange: str = "50"
     fee_withdrawal: str = "0"
     fee_sale: str = "0"
+    # The demo town moves any sum, while in production nobody is known before somebody has looked.
+    default_tier: DefaultTier = DefaultTier.BUSINESS
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.CONSOLE
     # A slow database or a far client needs another deadline than a screen on a fast network.
@@ -144,6 +155,7 @@ class Settings:
         reader = _Reader(environ)
         environment = reader.choice("AGORA_ENVIRONMENT", Environment, default_environment)
         persisted_only = reader.flag("AGORA_PERSISTED_ONLY", default=False)
+        default_tier = DefaultTier.UNVERIFIED if environment is Environment.PRODUCTION else cls.default_tier
         log_format = LogFormat.JSON if environment is Environment.PRODUCTION else LogFormat.CONSOLE
         settings = cls(
             environment=environment,
@@ -166,6 +178,7 @@ class Settings:
             fee_exchange=reader.value("AGORA_FEES_EXCHANGE", _fee, cls.fee_exchange),
             fee_withdrawal=reader.value("AGORA_FEES_WITHDRAWAL", _fee, cls.fee_withdrawal),
             fee_sale=reader.value("AGORA_FEES_SALE", _fee, cls.fee_sale),
+            default_tier=reader.choice("AGORA_DEFAULT_TIER", DefaultTier, default_tier),
             log_level=reader.choice("AGORA_LOG_LEVEL", LogLevel, cls.log_level),
             log_format=reader.choice("AGORA_LOG_FORMAT", LogFormat, log_format),
             request_deadline_s=reader.value("AGORA_REQUEST_DEADLINE_S", _number(0.1, 60), cls.request_deadline_s),

@@ -13,7 +13,7 @@ from aiodataloader import DataLoader
 from datastores.clock import utc_now
 from datastores.commit import CommitLoops
 from datastores.errors import ForbiddenError, UnauthenticatedError
-from datastores.ledger import FeeSchedule
+from datastores.ledger import FeeSchedule, Tier
 from datastores.mongo import Database, Document
 from datastores.person_keys import PersonKeys
 from datastores.wallets import RateSource, SandboxRates
@@ -103,7 +103,8 @@ class Context:
     """Passed to every use case. `fresh()` for each query, each root field of a mutation, each event.
 
     `rails` are those through which money may be asked to come in or go out; `rates` says what currencies are worth,
-    None where nobody does; `fees` are what acts cost; `keys` open what is sealed for people.
+    None where nobody does; `fees` are what acts cost; `default_tier` is that of wallets that have none of their own;
+    `keys` open what is sealed for people.
     """
 
     database: Database
@@ -116,6 +117,7 @@ class Context:
     rails: frozenset[str] = frozenset({"sandbox"})
     rates: RateSource | None = field(default_factory=SandboxRates)
     fees: FeeSchedule = field(default_factory=FeeSchedule)
+    default_tier: Tier = Tier.BUSINESS
     loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
 
     def fresh(self) -> Context:

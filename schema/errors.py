@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 import strawberry
@@ -72,10 +73,25 @@ class InsufficientFunds(Error):
     available: Money = strawberry.field(description="What could be spent at that moment.")
 
 
-@strawberry.federation.type(shareable=True, description="A limit of the wallet would be passed.")
+@strawberry.federation.type(
+    shareable=True,
+    description=(
+        "A limit of a wallet would be passed: its tier's, or what 64 bits hold. The same key gets this answer again: "
+        "a new try takes a new key."
+    ),
+)
 class LimitExceeded(Error):
-    limit: Money = strawberry.field(description="The limit.")
-    window: str = strawberry.field(description="What it is counted over, such as `DAY`.")
+    limit: Money = strawberry.field(description="The limit, in the currency of the wallet.")
+    window: str = strawberry.field(
+        description=(
+            "What it is counted over: `transaction`, `day` and `30 days` of the wallet that pays (UTC days, today "
+            "included), or `balance`, the most that the wallet to be paid may hold."
+        )
+    )
+    frees_at: datetime | None = strawberry.field(
+        default=None,
+        description="When the same amount would fit, if nothing else leaves until then; null if it never would.",
+    )
 
 
 @strawberry.federation.type(

@@ -32,12 +32,10 @@ from .accounts import (
 )
 from .acts import (
     FollowUp,
-    OpenWallet,
     PostTransfer,
     RefundTransfer,
     ReserveTransfer,
     ResolveReserve,
-    SetStatus,
     due_follow_ups,
     finish_follow_up,
     follow_up,
@@ -79,6 +77,7 @@ from .holds import (
     is_hold,
     overdue_holds,
 )
+from .limits import incoming_refusal, limits_at, outgoing_refusal, spent_in_30_days, spent_on
 from .memos import Memo, read_memo, written_memo
 from .movements import (
     MovementSum,
@@ -124,6 +123,8 @@ from .statements import (
     wallet_after,
     wallet_document,
 )
+from .statuses import CloseWallet, OpenWallet, SetStatus, SetTier
+from .tiers import Limits, Tier, limits_of
 from .transfers import (
     Party,
     Transfer,
@@ -159,6 +160,7 @@ __all__ = [
     "Account",
     "AccountKind",
     "CaptureHold",
+    "CloseWallet",
     "Command",
     "Draft",
     "Effect",
@@ -173,6 +175,7 @@ __all__ = [
     "Head",
     "Leg",
     "LegDocument",
+    "Limits",
     "Memo",
     "Money",
     "MovementSum",
@@ -191,9 +194,11 @@ __all__ = [
     "ReserveTransfer",
     "ResolveReserve",
     "SetStatus",
+    "SetTier",
     "SigningKey",
     "Stretch",
     "Swap",
+    "Tier",
     "Transfer",
     "TransferDocument",
     "TransferRecord",
@@ -235,6 +240,7 @@ __all__ = [
     "given_back_by",
     "has_statement",
     "head",
+    "incoming_refusal",
     "is_hold",
     "is_leg_id",
     "is_transfer",
@@ -248,12 +254,15 @@ __all__ = [
     "leg_id",
     "legs_by_ids",
     "legs_of_accounts",
+    "limits_at",
+    "limits_of",
     "memos_of",
     "minor_units",
     "money",
     "movement_sums",
     "movements",
     "newest_entry",
+    "outgoing_refusal",
     "overdue_holds",
     "positive",
     "postpone_follow_up",
@@ -277,6 +286,8 @@ __all__ = [
     "rounding_account_id",
     "sibling_id",
     "signing_key",
+    "spent_in_30_days",
+    "spent_on",
     "stored",
     "stored_outcome",
     "swapped",

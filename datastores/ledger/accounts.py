@@ -71,7 +71,10 @@ class Effect(StrEnum):
 
 
 class Account(TypedDict):
-    """One account. Amounts are int64 minor units; `version` counts the entries that changed it."""
+    """One account. Amounts are int64 minor units; `version` counts the entries that changed it.
+
+    `tier` is None for the deployment's default; `spent` are the sums of `limits`, by day.
+    """
 
     _id: str
     owner_id: str | None
@@ -82,6 +85,8 @@ class Account(TypedDict):
     pending_in: int
     version: int
     status: str
+    tier: str | None
+    spent: Mapping[str, int]
     created_at: datetime
 
 
@@ -144,6 +149,8 @@ def new_account(id: str, kind: AccountKind, currency: str, now: datetime, owner_
         "pending_in": 0,
         "version": 0,
         "status": WalletStatus.OPEN.value,
+        "tier": None,
+        "spent": {},
         "created_at": now,
     }
 

@@ -1,21 +1,20 @@
-"""Acts of the ledger for its commit loop: opening a wallet, transfers, refunds, reserves and their ends, freezing."""
+"""Acts of the ledger for its commit loop: transfers, refunds, reserves and their ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pymongo import ASCENDING, IndexModel
 
-from datastores.commit import Read, Work, by_id
-from datastores.errors import ExpectedError, NotFoundError
+from datastores.commit import Read, Work
+from datastores.errors import ExpectedError
 from datastores.mongo import Database, Document
 
-from .accounts import ACCOUNTS, Account, AccountKind, Effect, WalletStatus, opened, wallet_id
 from .commands import Command
-from .entries import Draft, Entry, EntryKind, Outcome, append, reads, stored_outcome
+from .entries import Entry, Outcome, stored_outcome
 from .memos import Memo
 from .refunds import append_refund, refund_reads
 from .reserves import append_release, append_settlement, resolution_reads
@@ -37,21 +36,6 @@ class FollowUp:
     subject_id: str
     content: Mapping[str, Any]
     due_s: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class OpenWallet:
-    """Opens the wallet of a person in a currency, or finds it open."""
-
-    owner_id: str
-    currency: str
-
-    def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        yield [by_id(ACCOUNTS, wallet_id(self.owner_id, self.currency))]
-
-    def decide(self, work: Work) -> Account:
-        id = wallet_id(self.owner_id, self.currency)
-        return opened(work, id, AccountKind.WALLET, self.currency, self.owner_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,28 +109,6 @@ class RefundTransfer:
         if (stored := stored_outcome(work, self.command)) is not None:
             return stored
         return append_refund(work, self.command, self.original["_id"], self.amount, self.memo)
-
-
-@dataclass(frozen=True, slots=True)
-class SetStatus:
-    """Freezes, opens or closes an account, by an entry that says so. Raises NotFoundError."""
-
-    command: Command
-    account_id: str
-    status: WalletStatus
-
-    def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        yield reads(self.command, accounts=[self.account_id])
-
-    def decide(self, work: Work) -> Outcome:
-        if (stored := stored_outcome(work, self.command)) is not None:
-            return stored
-        if (account := work.get(ACCOUNTS, self.account_id)) is None:
-            raise NotFoundError("There is no such wallet")
-        legs = ((self.account_id, 0),)
-        currency = cast(str, account["currency"])
-        draft = Draft(EntryKind.STATUS, effect=Effect.POST, legs=legs, currency=currency, status=self.status)
-        return Outcome(append(work, self.command, draft))
 
 
 def followed(work: Work, outcome: Outcome, follow_up: FollowUp | None) -> Outcome:

@@ -21,11 +21,12 @@ from datastores.errors import (
     PriceChangedError,
     TransferRefusedError,
 )
-from datastores.mongo import Database
+from datastores.mongo import Database, Document
 
 from . import chain
 from .accounts import ACCOUNTS, Account, Effect, WalletStatus, moved
 from .commands import Command
+from .limits import spent_after
 
 ENTRIES: Final = "entries"
 PARTITION: Final = "main"
@@ -217,6 +218,8 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
     if len(legs) > MAX_LEGS or not (balanced or draft.state is EntryState.REFUSED):
         raise ValueError(f"the legs of {command.entry_id} do not balance")
     previous = work.last(LAST) or {"seq": 0, "hash": chain.GENESIS, "created_at": work.now}
+    created_at = max(work.now, previous["created_at"])
+    reserve = work.get(ENTRIES, draft.pending_id) if draft.effect is Effect.RELEASE and draft.pending_id else None
     entry: Entry = {
         "_id": command.entry_id,
         "caller": command.caller,
@@ -231,7 +234,7 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
         "details": draft.details,
         "currency": draft.currency,
         "amount": draft.amount,
-        "legs": [_leg(work, account, delta, draft) for account, delta in legs],
+        "legs": [_leg(work, account, delta, draft, created_at, reserve) for account, delta in legs],
         "sender_id": draft.sender_id,
         "recipient_id": draft.recipient_id,
         "merchants": list(draft.merchants),
@@ -242,7 +245,7 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
         "reverses": draft.reverses,
         "quote_id": draft.quote_id,
         "expires_at": draft.expires_at,
-        "created_at": max(work.now, previous["created_at"]),
+        "created_at": created_at,
         "memo_digest": draft.memo_digest,
         "salt": command.salt,
         "previous_hash": previous["hash"],
@@ -341,12 +344,14 @@ def _account(work: Work, account_id: str) -> Account:
     return account
 
 
-def _leg(work: Work, account: Account, delta: int, draft: Draft) -> Leg:
+def _leg(work: Work, account: Account, delta: int, draft: Draft, created_at: datetime, reserve: Document | None) -> Leg:
     account_id = account["_id"]
     after = moved(account, delta, draft.effect)
     status = draft.status.value if draft.status else account["status"]
     if draft.effect is not Effect.NOTHING:
-        work.update(ACCOUNTS, account_id, **after, status=status)
+        spent = spent_after(account, delta, draft.kind, draft.effect, created_at, reserve)
+        counted = {} if spent is None else {"spent": spent}
+        work.update(ACCOUNTS, account_id, **after, status=status, **counted)
     return {
         "account_id": account_id,
         "owner_id": account["owner_id"],

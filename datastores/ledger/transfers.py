@@ -24,8 +24,10 @@ from datastores.person_keys import SealedText
 from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, available, may_overdraw, new_account, opened
 from .commands import Command, sibling_id
 from .currencies import MAX_MINOR_UNITS, money
-from .entries import Draft, EntryKind, EntryState, Outcome, append, append_refusal, reads
+from .entries import Draft, EntryKind, EntryState, Outcome, append, append_refusal, ledger_time, reads
+from .limits import BALANCE, BOUNDED, COUNTED, incoming_refusal, outgoing_refusal, overflow_refusal
 from .memos import Memo
+from .tiers import Tier
 
 TRANSFERS: Final = "transfers"
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
@@ -83,7 +85,8 @@ class Party:
 class Transfer:
     """A movement of `amount` minor units (more than zero) from `source` to `target`; the source pays `fee` on top.
 
-    `target` is opened where it is missing, `source` only where it is the system's.
+    `target` is opened where it is missing, `source` only where it is the system's. `default_tier` is that of wallets
+    that have none of their own.
     """
 
     source: Party
@@ -103,6 +106,7 @@ class Transfer:
     conversation_id: str | None = None
     fee: Party | None = None
     fee_amount: int = 0
+    default_tier: Tier = Tier.BUSINESS
 
     @property
     def parties(self) -> tuple[Party, ...]:
@@ -131,7 +135,10 @@ def append_transfer(work: Work, command: Command, transfer: Transfer) -> Outcome
     """Post the transfer, or keep its refusal: the first that holds of
 
     1. ACCOUNT_FROZEN: the payer's account is frozen or closed; 2. ACCOUNT_FROZEN: that of who is paid is;
-    3. INSUFFICIENT_FUNDS; 4. LIMIT_EXCEEDED: a balance would pass 64 bits.
+    3. INSUFFICIENT_FUNDS; LIMIT_EXCEEDED with the window 4. `transaction`, 5. `day`, 6. `30 days` of the payer;
+    7. `balance` of who is paid; 8. `balance` where one would pass 64 bits; 9. `day` where a day's sum would.
+
+    Limits are those of the wallets' tiers (see `limits`): of 4. to 7. refunds and reversals are free.
 
     Raises NotFoundError where the payer's wallet does not exist, and TransferRefusedError with CURRENCY_MISMATCH
     (both keep nothing: they hold for ever).
@@ -227,11 +234,21 @@ def _refused(work: Work, transfer: Transfer) -> ExpectedError | None:
     if not may_overdraw(payer) and available(payer) < needed:
         text = "There is not enough money in this wallet"
         return InsufficientFundsError(text, available=money(available(payer), transfer.currency))
+    if transfer.kind in BOUNDED and (error := _limited(work, transfer, payer, payee)) is not None:
+        return error
     most = max(payee["posted"] + payee["pending_in"] + transfer.amount, needed + payer["pending_out"] - payer["posted"])
     if most > MAX_MINOR_UNITS:
         limit = money(MAX_MINOR_UNITS, transfer.currency)
-        return LimitExceededError("A balance cannot grow that large", limit=limit, window="balance")
-    return None
+        return LimitExceededError("A balance cannot grow that large", limit=limit, window=BALANCE, frees_at=None)
+    return overflow_refusal(payer, needed, ledger_time(work)) if transfer.kind in COUNTED else None
+
+
+def _limited(
+    work: Work, transfer: Transfer, payer: Mapping[str, Any], payee: Mapping[str, Any]
+) -> ExpectedError | None:
+    needed, tier = transfer.amount + transfer.fee_amount, transfer.default_tier
+    error = outgoing_refusal(payer, needed, ledger_time(work), tier) if transfer.kind in COUNTED else None
+    return error or incoming_refusal(payee, transfer.amount, tier)
 
 
 def own_legs(work: Work, command: Command, transfer: Transfer) -> tuple[tuple[str, int], ...]:

@@ -12,6 +12,7 @@ from . import chain
 from .accounts import ACCOUNTS, Effect, WalletStatus, available, may_overdraw, moved
 from .commands import sibling_id
 from .entries import ENTRIES, PARTITION, Entry, EntryKind, EntryState, head, is_balanced
+from .limits import spent_after
 from .pendings import Pendings
 from .transfers import TRANSFERS, TransferRecord
 
@@ -125,6 +126,7 @@ class _Replay:
         self._balances: dict[str, Document] = {}
         self._ahead: dict[str, Document] = {}
         self._compared: set[str] = set()
+        self._reserves: dict[str, Document] = {}
         self.refunded: dict[str, int] = {}
         self.pendings = Pendings()
 
@@ -149,13 +151,22 @@ class _Replay:
         effect = _effect(entry)
         for leg in entry["legs"]:
             self._apply(entry, leg, effect)
+        if entry["state"] == EntryState.PENDING:
+            self._reserves[id] = {"kind": entry["kind"], "created_at": entry["created_at"]}
+        elif entry["final"]:
+            self._reserves.pop(entry["pending_id"] or "", None)
 
     def _apply(self, entry: Entry, leg: Mapping[str, Any], effect: Effect) -> None:
         account_id = leg["account_id"]
-        before = self._balances.get(account_id) or _empty(leg["currency"])
+        before = self._balances.get(account_id) or _empty(leg["currency"], leg["owner_id"])
         after: Document = {**before, **moved(before, leg["delta"], effect)}
         if entry["kind"] == EntryKind.STATUS:
             after["status"] = leg["status_after"]
+            after["tier"] = (entry["details"] or {}).get("tier", before["tier"])
+        reserve = self._reserves.get(entry["pending_id"] or "")
+        spent = spent_after(before, leg["delta"], entry["kind"], effect, entry["created_at"], reserve)
+        if spent is not None:
+            after["spent"] = spent
         if before["currency"] != leg["currency"]:
             self.report.note(entry["_id"], entry["seq"], f"a leg is not in the currency of {account_id}")
         if any(after[name] != leg[f"{name}_after"] for name in _BALANCE):
@@ -169,7 +180,7 @@ class _Replay:
         """Check an account as it was read; one that is ahead of the replay waits for its entry."""
         self.report.accounts += 1
         self._compared.add(stored["_id"])
-        replayed = self._balances.get(stored["_id"]) or _empty(stored["currency"])
+        replayed = self._balances.get(stored["_id"]) or _empty(stored["currency"], stored["owner_id"])
         if stored["version"] > replayed["version"]:
             self._ahead[stored["_id"]] = stored
         else:
@@ -185,6 +196,8 @@ class _Replay:
     def _equal(self, stored: Document, replayed: Document) -> None:
         if any(stored[name] != replayed[name] for name in (*_BALANCE, "currency")):
             self.report.note(stored["_id"], None, "the stored balance is not what the entries make it")
+        if any(stored.get(name) != replayed[name] for name in ("tier", "spent")):
+            self.report.note(stored["_id"], None, "tier or what counts against limits is not what the entries make it")
 
     def end(self) -> None:
         """What only the end shows: accounts that are ahead of all entries or are gone, and sums by currency."""
@@ -212,14 +225,17 @@ def _effect(entry: Entry) -> Effect:
     return Effect.RELEASE if entry["kind"] == EntryKind.VOID else Effect.SETTLE
 
 
-def _empty(currency: str | None) -> Document:
+def _empty(currency: str | None, owner_id: str | None) -> Document:
     return {
+        "owner_id": owner_id,
         "currency": currency,
         "posted": 0,
         "pending_out": 0,
         "pending_in": 0,
         "version": 0,
         "status": WalletStatus.OPEN.value,
+        "tier": None,
+        "spent": {},
     }
 
 

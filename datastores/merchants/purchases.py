@@ -18,6 +18,7 @@ from datastores.ledger import (
     EntryKind,
     Fee,
     Party,
+    Tier,
     Transfer,
     append_refund,
     append_refusal,
@@ -52,6 +53,7 @@ class PayOrder:
     command: Command
     order: OrderDocument
     source_id: str
+    default_tier: Tier = Tier.BUSINESS
 
     @property
     def notice(self) -> Command:
@@ -72,6 +74,7 @@ class PayOrder:
             event_type="payment.completed",
             merchants=(order["merchant_id"],),
             order_id=order["_id"],
+            default_tier=self.default_tier,
         )
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
@@ -126,6 +129,7 @@ class CompleteOrder:
     order: OrderDocument
     actor_id: str | None
     commission: Fee = NO_FEES.sale
+    default_tier: Tier = Tier.BUSINESS
 
     @property
     def release(self) -> Command:
@@ -146,6 +150,7 @@ class CompleteOrder:
             recipient_id=owner_id,
             merchants=(order["merchant_id"],),
             order_id=order["_id"],
+            default_tier=self.default_tier,
         )
 
     @property

@@ -35,7 +35,7 @@ async def complete_orders(ctx: Context) -> int:
     """Complete at most 100 orders that were shipped 14 days ago, and release what was paid; returns how many."""
 
     def act(order: OrderDocument) -> CompleteOrder:
-        return CompleteOrder(system_command("complete", order["_id"]), order, None, ctx.fees.sale)
+        return CompleteOrder(system_command("complete", order["_id"]), order, None, ctx.fees.sale, ctx.default_tier)
 
     return await _end(ctx, OrderState.SHIPPED, OrderEventKind.COMPLETED, act)
 

@@ -169,7 +169,7 @@ async def pay_order(
     The first of these that holds is raised; those marked * are kept under the key and raised at every replay:
     ValidationError (key); IdempotencyKeyReusedError; NotFoundError unless the viewer placed it, and for the wallet;
     TransferRefusedError with CURRENCY_MISMATCH; ConflictError* where it is paid, ended, or past its 30 minutes;
-    TransferRefusedError* with ACCOUNT_FROZEN; InsufficientFundsError*; OutcomeUnknownError.
+    TransferRefusedError* with ACCOUNT_FROZEN; InsufficientFundsError*; LimitExceededError*; OutcomeUnknownError.
     """
     viewer_id = ctx.viewer.person()
     other = command(viewer_id, idempotency_key, "payOrder")
@@ -186,7 +186,7 @@ async def pay_order(
     asked = command(viewer_id, idempotency_key, "payOrder", order_id=order_id, from_wallet_id=source)
 
     async def prepare() -> Act[Decided]:
-        return PayOrder(asked, found, await paying_wallet(ctx, from_wallet_id, currency))
+        return PayOrder(asked, found, await paying_wallet(ctx, from_wallet_id, currency), ctx.default_tier)
 
     decided = await _decided(ctx, asked, order_id, 1, prepare)
     paid = decided.accepted()
@@ -217,13 +217,14 @@ async def complete_order(ctx: Context, *, order_id: str) -> OrderChanged:
     """The order, with what was paid released to the merchant's owner, who pays the commission of the sale.
 
     Raises NotFoundError, ForbiddenError unless the viewer placed it, ConflictError unless it is SHIPPED, or where the
-    merchant's wallet is frozen.
+    merchant's wallet is frozen, closed or full.
     """
     found = await _order(ctx, order_id)
     viewer_id = ctx.viewer.person()
     if viewer_id != found["buyer_id"]:
         raise ForbiddenError("Only its buyer can complete an order")
-    act = CompleteOrder(system_command("complete", order_id), found, viewer_id, ctx.fees.sale)
+    command = system_command("complete", order_id)
+    act = CompleteOrder(command, found, viewer_id, ctx.fees.sale, ctx.default_tier)
     return await _changed(ctx, act, OrderEventKind.COMPLETED)
 
 

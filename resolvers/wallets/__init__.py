@@ -7,7 +7,8 @@ from .balances import balance_changed
 from .exchanges import exchange_funds, quote_exchange
 from .follow_ups import expire_payment_requests, finish_follow_ups
 from .holds import capture_hold, expire_holds, hold_funds, void_hold
-from .opening import open_wallet
+from .limits import limits
+from .opening import close_wallet, open_wallet
 from .rails import ask_rails, top_up_wallet, withdraw_from_wallet
 from .reading import (
     entries,
@@ -38,6 +39,7 @@ __all__ = [
     "balance_cursor",
     "cancel_payment_request",
     "capture_hold",
+    "close_wallet",
     "decided",
     "decline_payment_request",
     "entries",
@@ -47,6 +49,7 @@ __all__ = [
     "finish_follow_ups",
     "hold_funds",
     "legs_by_id",
+    "limits",
     "may_attach_payment_request",
     "may_attach_transfer",
     "memos",

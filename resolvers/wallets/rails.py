@@ -138,6 +138,7 @@ async def _through_rail(
             merchants=await merchants_of(ctx, [viewer_id]),
             fee=Party(ledger.fees_account_id(money["currency"]), AccountKind.FEES) if fee else None,
             fee_amount=fee,
+            default_tier=ctx.default_tier,
         )
         return store.ReserveThroughRail(request, transfer, name, direction, place)
 

@@ -140,6 +140,7 @@ async def accept_payment_request(
             merchants=tuple(asked["merchants"]),
             payment_request_id=payment_request_id,
             memo=written,
+            default_tier=ctx.default_tier,
         )
         return store.AcceptPaymentRequest(request, payment_request_id, transfer)
 

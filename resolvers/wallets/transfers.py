@@ -145,6 +145,7 @@ async def transfer_to(
         merchants=await merchants_of(ctx, [viewer_id, payee_id]),
         memo=memo,
         conversation_id=conversation_id,
+        default_tier=ctx.default_tier,
     )
 
 

@@ -23,6 +23,7 @@ from .domain import amount_of, moved, target_of, wallets
 from .exchanges import Exchange
 from .inputs import (
     AcceptPaymentRequestInput,
+    CloseWalletInput,
     OpenWalletInput,
     PaymentRequestRefInput,
     RefundTransferInput,
@@ -33,12 +34,14 @@ from .inputs import (
 )
 from .types import (
     BalanceEvent,
+    CloseWalletResult,
     EntryKind,
     OpenWalletResult,
     PaymentRequestActionResult,
     Receipt,
     RequestPaymentResult,
     TransferFundsResult,
+    WalletLimits,
 )
 
 __all__ = ["exchanges", "holds", "wallets"]
@@ -58,6 +61,9 @@ class WalletFields:
     pending_in: Money = plain(description="What is on its way here.")
     version: BigInt = plain(description="Rises by one with every entry that changes the wallet.")
     status: WalletStatus = plain(description="Whether it can pay and be paid.")
+    limits: WalletLimits | None = batched(
+        use_cases.limits, description="What may leave the wallet and what it may hold, as of now."
+    )
     entries: Connection[LedgerEntry] = batched(
         use_cases.entries,
         description="What happened to this wallet, newest first.",
@@ -162,10 +168,24 @@ class Query:
 
 @wallets.root
 class Mutation:
-    @root(OpenWalletResult | None, description="Open a wallet, or find it open.")
+    @root(
+        OpenWalletResult | None,
+        description="Open a wallet, or one that was closed again, or find it open. A frozen one stays frozen.",
+    )
     async def open_wallet(self, info: Info, input: OpenWalletInput) -> Document:
         wallet = await use_cases.open_wallet(info.context, currency=input.currency)
         return {"__typename": "OpenWalletSuccess", "wallet": wallet}
+
+    @root(
+        CloseWalletResult | None,
+        description=(
+            "Close a wallet of the viewer, or find it closed. `ConflictError` while it is frozen, holds money, or some "
+            "is on its way from or to it."
+        ),
+    )
+    async def close_wallet(self, info: Info, input: CloseWalletInput) -> Document:
+        wallet = await use_cases.close_wallet(info.context, wallet_id=input.wallet_id)
+        return {"__typename": "CloseWalletSuccess", "wallet": wallet}
 
     @root(
         TransferFundsResult | None,

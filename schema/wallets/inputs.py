@@ -18,6 +18,11 @@ class OpenWalletInput:
     currency: CurrencyCode = strawberry.field(description="An active currency of ISO 4217.")
 
 
+@strawberry.input(description="A wallet to close.")
+class CloseWalletInput:
+    wallet_id: strawberry.ID = strawberry.field(description="A wallet of the viewer with nothing in it.")
+
+
 @strawberry.input(one_of=True, description="Who is to be paid: exactly one of these.")
 class TransferTargetInput:
     wallet_id: strawberry.ID | None = strawberry.field(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import strawberry
 
-from datastores.ledger import EntryState, TransferState, WalletStatus
+from datastores.ledger import EntryState, Tier, TransferState, WalletStatus
 from datastores.wallets import PaymentRequestDirection, PaymentRequestState
 from schema.composition import plain
 from schema.entities import LedgerEntry, PaymentRequest, Transfer, Wallet
@@ -23,7 +23,13 @@ from schema.errors import (
     ValidationError,
 )
 from schema.scalars import BigInt, Cursor
+from schema.values import Money
 
+strawberry.enum(
+    Tier,
+    name="WalletTier",
+    description="How well a wallet's owner is known: the better, the more may leave it. BUSINESS has no limits.",
+)
 strawberry.enum(WalletStatus, description="OPEN pays and is paid; FROZEN and CLOSED do neither.")
 strawberry.enum(
     EntryState,
@@ -131,6 +137,34 @@ class OpenWalletSuccess:
 OpenWalletResult = Annotated[
     OpenWalletSuccess | ForbiddenError | ValidationError,
     strawberry.union("OpenWalletResult", description="What became of `openWallet`."),
+]
+
+
+@strawberry.type(
+    description=(
+        "What may leave a wallet and what it may hold; null for no limit. Transfers, holds, withdrawals, exchanges and "
+        "fees count when they are posted or reserved; refunds and reversals do not, and a hold that is given back is "
+        "taken off again. Days are UTC days."
+    )
+)
+class WalletLimits:
+    tier: Tier = plain(description="The tier of the wallet, on which the limits depend.")
+    per_transaction: Money | None = plain(description="The most that may leave at once.")
+    per_day: Money | None = plain(description="The most that may leave in one UTC day.")
+    per_30_days: Money | None = plain(description="The most that may leave in 30 days: today and the 29 before it.")
+    max_balance: Money | None = plain(description="The most that the wallet may hold or await.")
+    left_today: Money | None = plain(description="How much of `perDay` is left today.")
+    left_in_30_days: Money | None = plain(description="How much of `per30Days` is left today.")
+
+
+@strawberry.type(description="The wallet is closed: it neither pays nor is paid until `openWallet` opens it again.")
+class CloseWalletSuccess:
+    wallet: Wallet = plain(description="The wallet.")
+
+
+CloseWalletResult = Annotated[
+    CloseWalletSuccess | NotFoundError | ForbiddenError | ConflictError,
+    strawberry.union("CloseWalletResult", description="What became of `closeWallet`."),
 ]
 
 

@@ -70,6 +70,7 @@ FOREIGN: list[tuple[str, str, dict[str, Any]]] = [
     ("request", "declinePaymentRequest", {"paymentRequestId": "$"}),
     ("request", "cancelPaymentRequest", {"paymentRequestId": "$"}),
     ("wallet", "topUpWallet", {"idempotencyKey": "$key", "walletId": "$", "amount": eur("1"), "source": "sandbox:ok"}),
+    ("wallet", "closeWallet", {"walletId": "$"}),
     ("wallet", "withdrawFromWallet",
      {"idempotencyKey": "$key", "walletId": "$", "amount": eur("1"), "destination": "sandbox:ok"}),
     ("wallet", "transferFunds",

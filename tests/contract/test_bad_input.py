@@ -118,6 +118,7 @@ async def test_an_id_that_is_nobodys_is_null_or_not_found(town: Town, id: str) -
     [
         ("follow", {"userId": None}),
         ("likePost", {"postId": None}),
+        ("closeWallet", {"walletId": None}),
         ("deletePost", {"postId": None}),
         ("sendMessage", {"conversationId": None, "text": "x"}),
         ("editMessage", {"messageId": None, "text": "x"}),

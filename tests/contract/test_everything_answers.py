@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from graphql import GraphQLObjectType, build_schema, get_named_type
 
+from datastores import ledger
 from gateway.cli.schema_files import PROMISED
 from gateway.demo.script import PARTNER
 from schema.graph import whole_graph
@@ -98,6 +99,13 @@ class Tour:
 
 def eur(amount: str) -> dict[str, str]:
     return {"amount": amount, "currency": "EUR"}
+
+
+async def tiered(town: Town, wallet: str) -> str:
+    """The wallet, which has a tier with limits now."""
+    act = ledger.SetTier(ledger.system_command("tier", wallet), wallet, ledger.Tier.VERIFIED)
+    await town.gateway.commits[ledger.COMMIT_LOOP].submit(act)
+    return wallet
 
 
 def key() -> str:
@@ -192,7 +200,9 @@ async def _conversations(tour: Tour, ids: dict[str, str]) -> None:
 
 
 async def _money(tour: Tour, ids: dict[str, str]) -> None:
-    await tour.mutate("alice", "openWallet", currency="CHF")
+    francs = (await tour.mutate("alice", "openWallet", currency="CHF"))["wallet"]["id"]
+    await tour.query("alice", "wallet", "(id: $id)", id=await tiered(tour.town, francs))
+    await tour.mutate("alice", "closeWallet", walletId=francs)
     chats = (await tour.query("alice", "viewer"))["conversations"]["nodes"]
     direct = next(chat["id"] for chat in chats if chat["kind"] == "DIRECT")
     to_bob = {"to": {"userId": ids["bob"]}, "amount": eur("3.00"), "memo": "Coffee"}

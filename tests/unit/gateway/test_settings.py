@@ -9,6 +9,7 @@ import pytest
 
 from datastores.ledger import Fee, FeeSchedule
 from gateway.settings import (
+    DefaultTier,
     Environment,
     LogFormat,
     LogLevel,
@@ -60,6 +61,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "AGORA_FEES_EXCHANGE": "25, EUR 0.05",
             "AGORA_FEES_WITHDRAWAL": "0, EUR 1.00",
             "AGORA_FEES_SALE": "290",
+            "AGORA_DEFAULT_TIER": "Basic",
             "AGORA_LOG_LEVEL": "WARNING",
             "AGORA_LOG_FORMAT": "console",
             "AGORA_REQUEST_DEADLINE_S": "2.5",
@@ -90,6 +92,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         fee_exchange="25, EUR 0.05",
         fee_withdrawal="0, EUR 1.00",
         fee_sale="290",
+        default_tier=DefaultTier.BASIC,
         log_level=LogLevel.WARNING,
         log_format=LogFormat.CONSOLE,
         request_deadline_s=2.5,
