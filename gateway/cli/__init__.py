@@ -24,6 +24,10 @@ app = typer.Typer(
 partner_app = typer.Typer(help="Partners: applications that follow payments.", no_args_is_help=True)
 schema_app = typer.Typer(help="The schema in SDL.", no_args_is_help=True)
 ledger_app = typer.Typer(help="The ledger and its proofs.", no_args_is_help=True)
+wallet_app = typer.Typer(help="People's wallets.", no_args_is_help=True)
+person_app = typer.Typer(help="People.", no_args_is_help=True)
+app.add_typer(wallet_app, name="wallet")
+app.add_typer(person_app, name="person")
 app.add_typer(partner_app, name="partner")
 app.add_typer(schema_app, name="schema")
 app.add_typer(ledger_app, name="ledger")
@@ -151,6 +155,48 @@ def ledger_reconcile(
 
     if not _run(reconcile(settings(), rail, day.date() if day else None, output)):
         raise SystemExit(1)
+
+
+@wallet_app.command("freeze")
+def wallet_freeze(
+    wallet: Annotated[str, typer.Argument(help="A wallet's id, or a person's handle for all their wallets.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger, and shown to nobody else.")],
+    currency: Annotated[str | None, typer.Option(help="Only the wallet in this currency.")] = None,
+) -> None:
+    """Freeze wallets: they neither pay nor are paid until they are unfrozen."""
+    from datastores.ledger import WalletStatus
+    from gateway.cli.wallets import set_status
+
+    for id in _run(set_status(settings(), wallet, currency, WalletStatus.FROZEN, reason)):
+        typer.echo(f"froze {id}")
+
+
+@wallet_app.command("unfreeze")
+def wallet_unfreeze(
+    wallet: Annotated[str, typer.Argument(help="A wallet's id, or a person's handle for all their wallets.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger, and shown to nobody else.")],
+    currency: Annotated[str | None, typer.Option(help="Only the wallet in this currency.")] = None,
+) -> None:
+    """Open frozen wallets again."""
+    from datastores.ledger import WalletStatus
+    from gateway.cli.wallets import set_status
+
+    for id in _run(set_status(settings(), wallet, currency, WalletStatus.OPEN, reason)):
+        typer.echo(f"unfroze {id}")
+
+
+@person_app.command("tier")
+def person_tier(
+    handle: Annotated[str, typer.Argument(help="A person's handle.")],
+    tier: Annotated[str, typer.Argument(help="unverified, basic, verified, business, or default.")],
+    currency: Annotated[str | None, typer.Option(help="Open their wallet in this currency if they have none.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept in the ledger, and shown to nobody else.")] = None,
+) -> None:
+    """Give a person's wallets a tier, on which their limits depend."""
+    from gateway.cli.wallets import set_tier
+
+    for id in _run(set_tier(settings(), handle, tier, currency, reason)):
+        typer.echo(f"{id} is {tier.lower()}")
 
 
 def _with_port(given: Settings, port: int | None) -> Settings:
