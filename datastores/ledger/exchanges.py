@@ -35,7 +35,9 @@ from .accounts import (
 from .commands import Command
 from .currencies import MAX_MINOR_UNITS, money
 from .entries import Draft, EntryKind, Outcome, append, append_refusal, ledger_time, reads, stored_outcome
+from .limits import BALANCE, incoming_refusal, outgoing_refusal, overflow_refusal
 from .quotes import QUOTES, QuoteDocument
+from .tiers import Tier
 from .transfers import TRANSFERS, Party
 
 
@@ -44,13 +46,15 @@ class ExchangeFunds:
     """Swaps what a quote says between two wallets of its owner, once; the wallet that is paid into is opened.
 
     Refused, and kept under the key, by the first that holds: CONFLICT for a quote that was used; QUOTE_EXPIRED on the
-    ledger's time; ACCOUNT_FROZEN for the wallet that pays, then for the other; INSUFFICIENT_FUNDS; LIMIT_EXCEEDED.
+    ledger's time; ACCOUNT_FROZEN for the wallet that pays, then for the other; INSUFFICIENT_FUNDS; LIMIT_EXCEEDED as
+    of a transfer.
     Raises NotFoundError for a quote that is not the caller's, and where they have no wallet to pay from.
     """
 
     command: Command
     quote: QuoteDocument
     merchants: tuple[str, ...] = ()
+    default_tier: Tier = Tier.BUSINESS
 
     @property
     def parties(self) -> tuple[tuple[Party, str, int], ...]:
@@ -80,7 +84,7 @@ class ExchangeFunds:
         quote = cast("QuoteDocument | None", work.get(QUOTES, self.quote["_id"]))
         if quote is None or quote["owner_id"] != self.command.caller:
             raise NotFoundError("There is no such quote of yours")
-        if (error := _unusable(work, quote) or _refused(work, self.parties)) is not None:
+        if (error := _unusable(work, quote) or _refused(work, self.parties, self.default_tier)) is not None:
             return append_refusal(work, self.command, error, self._draft(work, refused=True))
         for party, currency, _ in self.parties:
             opened(work, party.account_id, party.kind, currency, party.owner_id)
@@ -117,7 +121,7 @@ def _unusable(work: Work, quote: QuoteDocument) -> ExpectedError | None:
     return None
 
 
-def _refused(work: Work, legs: Sequence[tuple[Party, str, int]]) -> ExpectedError | None:
+def _refused(work: Work, legs: Sequence[tuple[Party, str, int]], default_tier: Tier) -> ExpectedError | None:
     accounts = [
         cast("Account | None", work.get(ACCOUNTS, party.account_id))
         or new_account(party.account_id, party.kind, currency, work.now, party.owner_id)
@@ -134,8 +138,12 @@ def _refused(work: Work, legs: Sequence[tuple[Party, str, int]]) -> ExpectedErro
     if is_overdrawn_by(payer, deltas[0]):
         text = "There is not enough money in this wallet"
         return InsufficientFundsError(text, available=money(available(payer), payer["currency"]))
+    now = ledger_time(work)
+    limited = outgoing_refusal(payer, -deltas[0], now, default_tier) or incoming_refusal(payee, deltas[1], default_tier)
+    if limited is not None:
+        return limited
     for account, delta in zip(accounts, deltas, strict=True):
         if is_overflown_by(account, delta):
             limit = money(MAX_MINOR_UNITS, account["currency"])
-            return LimitExceededError("A balance cannot grow that large", limit=limit, window="balance")
-    return None
+            return LimitExceededError("A balance cannot grow that large", limit=limit, window=BALANCE)
+    return overflow_refusal(payer, -deltas[0], now)

@@ -66,7 +66,7 @@ async def exchange_funds(ctx: Context, *, idempotency_key: str, quote_id: str) -
         if quote is None or quote["owner_id"] != viewer_id:
             raise NotFoundError("There is no such quote of yours")
         await paying_wallet(ctx, None, quote["sell"]["currency"])
-        return ledger.ExchangeFunds(request, quote, await merchants_of(ctx, [viewer_id]))
+        return ledger.ExchangeFunds(request, quote, await merchants_of(ctx, [viewer_id]), ctx.default_tier)
 
     outcome = await decided(ctx, request, prepare)
     outcome.accepted()
