@@ -36,6 +36,7 @@ from gateway.master_key import master_key
 from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.persisted import Documents, load_documents
+from gateway.proofs import proof_routes
 from gateway.settings import Settings
 from gateway.sweeper import Sweeper
 from gateway.transports import endpoint
@@ -126,6 +127,7 @@ async def open_gateway(
             *endpoint.routes(http, sockets),
             *graphiql.routes(),
             *health_routes(_readiness(data, drain)),
+            *proof_routes(data.database),
             metrics.route(),
         ]
         app = Access(Limits(cors(Router(routes), settings.allowed_origins)), drain, metrics)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from . import merchants, wallets
+from . import merchants, proofs, wallets
 from .context import Context
 
 INTERVAL_S: Final = 2.0
@@ -35,4 +35,5 @@ CHORES: Final[tuple[Chore, ...]] = (
     Chore("expire_orders", merchants.expire_orders),
     Chore("complete_orders", merchants.complete_orders),
     Chore("finish_order_follow_ups", merchants.finish_order_follow_ups),
+    Chore("checkpoint_ledger", proofs.checkpoint_ledger, interval_s=proofs.CHECKPOINT_INTERVAL_S),
 )

@@ -13,7 +13,7 @@ from pymongo import IndexModel
 
 from datastores.mongo import Document
 
-from . import accounts, acts, entries, quotes, signing, transfers
+from . import accounts, acts, checkpoints, entries, quotes, signing, transfers
 from .accounts import (
     Account,
     AccountKind,
@@ -42,6 +42,17 @@ from .acts import (
     follow_up_id,
     followed,
     postpone_follow_up,
+)
+from .checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    check_checkpoint,
+    is_due,
+    kept_checkpoint,
+    make_checkpoint,
+    newest_checkpoint,
+    newest_checkpoints,
+    published,
 )
 from .commands import Command, command, sibling_id, system_command
 from .currencies import EXPONENTS, MAX_MINOR_UNITS, Money, decimal_amount, minor_units, money, positive
@@ -91,7 +102,7 @@ from .movements import (
     reversals,
 )
 from .quotes import QuoteDocument, Rate, Swap, add_quote, quotes_by_ids, swapped
-from .receipts import Receipt, ReceiptError, check_receipt, receipt
+from .receipts import Receipt, ReceiptError, check_receipt, receipt, receipts_in
 from .refunds import append_refund, refund_reads
 from .reserves import append_release, append_settlement, resolution_reads
 from .signing import (
@@ -147,6 +158,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     **acts.INDEXES,
     **quotes.INDEXES,
     **signing.INDEXES,
+    **checkpoints.INDEXES,
 }
 LOGS: Mapping[str, Callable[[Document], Sequence[str]]] = {entries.ENTRIES: topics}
 
@@ -160,6 +172,8 @@ __all__ = [
     "Account",
     "AccountKind",
     "CaptureHold",
+    "Checkpoint",
+    "CheckpointError",
     "CloseWallet",
     "Command",
     "Draft",
@@ -221,6 +235,7 @@ __all__ = [
     "append_transfer",
     "append_void",
     "available",
+    "check_checkpoint",
     "check_receipt",
     "command",
     "decimal_amount",
@@ -241,10 +256,12 @@ __all__ = [
     "has_statement",
     "head",
     "incoming_refusal",
+    "is_due",
     "is_hold",
     "is_leg_id",
     "is_transfer",
     "is_wallet_id",
+    "kept_checkpoint",
     "key_set",
     "keys_of_set",
     "last_seq",
@@ -256,11 +273,14 @@ __all__ = [
     "legs_of_accounts",
     "limits_at",
     "limits_of",
+    "make_checkpoint",
     "memos_of",
     "minor_units",
     "money",
     "movement_sums",
     "movements",
+    "newest_checkpoint",
+    "newest_checkpoints",
     "newest_entry",
     "outgoing_refusal",
     "overdue_holds",
@@ -269,12 +289,14 @@ __all__ = [
     "previous_seq",
     "problem_lines",
     "public_keys",
+    "published",
     "quotes_by_ids",
     "rail_account_id",
     "rail_accounts",
     "read_memo",
     "reads",
     "receipt",
+    "receipts_in",
     "record_read",
     "record_transfer",
     "refund_reads",

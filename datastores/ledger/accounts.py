@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ from datastores.commit import Work
 from datastores.ids import derived_id, is_id
 from datastores.mongo import Database
 
+from . import chain
 from .currencies import MAX_MINOR_UNITS
 
 ACCOUNTS: Final = "accounts"
@@ -73,7 +75,8 @@ class Effect(StrEnum):
 class Account(TypedDict):
     """One account. Amounts are int64 minor units; `version` counts the entries that changed it.
 
-    `tier` is None for the deployment's default; `spent` are the sums of `limits`, by day.
+    `tier` is None for the deployment's default; `spent` are the sums of `limits`, by day; `opening_hash` is a checksum
+    of what never changes, of which no entry tells.
     """
 
     _id: str
@@ -88,6 +91,7 @@ class Account(TypedDict):
     tier: str | None
     spent: Mapping[str, int]
     created_at: datetime
+    opening_hash: str
 
 
 class Balance(TypedDict):
@@ -139,7 +143,7 @@ def rounding_account_id(currency: str) -> str:
 
 def new_account(id: str, kind: AccountKind, currency: str, now: datetime, owner_id: str | None = None) -> Account:
     """An open account with nothing in it."""
-    return {
+    account: Account = {
         "_id": id,
         "owner_id": owner_id,
         "currency": currency,
@@ -152,7 +156,16 @@ def new_account(id: str, kind: AccountKind, currency: str, now: datetime, owner_
         "tier": None,
         "spent": {},
         "created_at": now,
+        "opening_hash": "",
     }
+    account["opening_hash"] = opening_hash(account)
+    return account
+
+
+def opening_hash(account: Account) -> str:
+    """The SHA-256 of what an account is from its opening on; hex."""
+    fixed = {name: account[name] for name in ("_id", "owner_id", "currency", "kind", "created_at")}
+    return hashlib.sha256(chain.canonical(fixed)).hexdigest()
 
 
 def available(account: Mapping[str, Any]) -> int:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any, TypedDict, cast
+from typing import Any, Final, TypedDict, cast
 
 import orjson
 
 from . import chain
 from .entries import Entry, Head
 from .signing import SigningKey, is_signed
+
+MAX_VALUES: Final = 100_000
+_NAMES: Final = {
+    "seq": "seq",
+    "body": "body",
+    "entryHash": "entry_hash",
+    "previousHash": "previous_hash",
+    "headSeq": "head_seq",
+    "headHash": "head_hash",
+    "keyId": "key_id",
+    "signature": "signature",
+}
+_MARKS: Final = frozenset({"body", "signature"})
 
 
 class Receipt(TypedDict):
@@ -58,6 +71,29 @@ def receipt(
         "key_id": key.id,
         "signature": base64.b64encode(key.sign(signed)).decode(),
     }
+
+
+def receipts_in(document: object) -> list[dict[str, Any]]:
+    """The receipts in this JSON, with document keys: one as GraphQL returns it, or all that a whole response holds.
+
+    Raises ReceiptError where there is none, or more than 100,000 values to look through.
+    """
+    found: list[dict[str, Any]] = []
+    waiting: list[object] = [document]
+    for _ in range(MAX_VALUES):
+        if not waiting:
+            break
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if value.keys() >= _MARKS:
+                found.append({own: value[name] for name, own in _NAMES.items() if name in value})
+            else:
+                waiting += reversed(value.values())
+        elif isinstance(value, list):
+            waiting += reversed(value)
+    if waiting or not found:
+        raise ReceiptError("There is no receipt in it: ask for all fields of `receipt`")
+    return found
 
 
 def check_receipt(receipt: Mapping[str, Any], public_keys: Mapping[str, bytes]) -> dict[str, Any]:

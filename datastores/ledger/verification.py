@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, cast
 
 from datastores.mongo import Database, Document
 
 from . import chain
-from .accounts import ACCOUNTS, Effect, WalletStatus, available, may_overdraw, moved
+from .accounts import ACCOUNTS, Account, Effect, WalletStatus, available, may_overdraw, moved, opening_hash
+from .checkpoints import Checkpoint, checkpoints_after
 from .commands import sibling_id
-from .entries import ENTRIES, PARTITION, Entry, EntryKind, EntryState, head, is_balanced
+from .entries import ENTRIES, PARTITION, Entry, EntryKind, EntryState, is_balanced
 from .limits import spent_after
 from .pendings import Pendings
+from .signing import key_id, public_keys
+from .trail import Trail
 from .transfers import TRANSFERS, TransferRecord
 
 PAGE: Final = 2_000
 MAX_PROBLEMS: Final = 100
 _BALANCE: Final = ("posted", "pending_out", "pending_in", "version", "status")
+
+_MALFORMED: Final = (KeyError, TypeError, ValueError, AttributeError)
 
 OnProgress = Callable[[int, int], None]
 
@@ -34,10 +39,11 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """What a replay found: how many entries and accounts it went through, and at most 100 problems."""
+    """What a replay found: how many entries, accounts and checkpoints it went through, and at most 100 problems."""
 
     entries: int = 0
     accounts: int = 0
+    checkpoints: int = 0
     hash: str = chain.GENESIS
     problems: list[Problem] = field(default_factory=list)
 
@@ -46,20 +52,41 @@ class Report:
         """Whether nothing was found."""
         return not self.problems
 
+    @property
+    def broken_at(self) -> int | None:
+        """The number of the first entry at which something does not hold, or None."""
+        return min((problem.seq for problem in self.problems if problem.seq is not None), default=None)
+
+    def as_json(self) -> Document:
+        """The report for machines."""
+        return {
+            "holds": self.holds,
+            "entries": self.entries,
+            "accounts": self.accounts,
+            "checkpoints": self.checkpoints,
+            "headHash": self.hash,
+            "brokenAt": self.broken_at,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
     def note(self, subject: str, seq: int | None, text: str) -> None:
         """Keep a problem, unless there are too many already."""
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(subject, seq, text))
 
 
-async def verify(database: Database, on_progress: OnProgress = lambda done, of: None) -> Report:
-    """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, refunds, and what became
-    of what was reserved.
+async def verify(
+    database: Database, on_progress: OnProgress = lambda done, of: None, *, kept: Sequence[Checkpoint] = ()
+) -> Report:
+    """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, refunds, what became of
+    what was reserved, and whether the journal leads through every checkpoint: those stored, and those `kept` elsewhere.
 
     May run while the ledger works: an account that has moved on is compared at the version at which it was read.
     `on_progress` gets how many entries are done, of how many.
     """
-    replay = _Replay(Report())
+    report = Report()
+    replay = _Replay(report, Trail(report.note))
+    await _read_checkpoints(database, replay, kept)
     await _replay_to_head(database, replay, on_progress)
     await _read_accounts(database, replay)
     await _replay_to_head(database, replay, on_progress)
@@ -67,6 +94,25 @@ async def verify(database: Database, on_progress: OnProgress = lambda done, of: 
     await _check_pendings(database, replay)
     replay.end()
     return replay.report
+
+
+async def _read_checkpoints(database: Database, replay: _Replay, kept: Sequence[Checkpoint]) -> None:
+    report, trail = replay.report, replay.trail
+    keys = await public_keys(database)
+    for id, public in keys.items():
+        if key_id(public) != id:
+            report.note(id, None, "the published key does not have the id that it states")
+    trail.keep(kept, keys)
+    last = ""
+    while page := await checkpoints_after(database, last, PAGE):
+        for checkpoint in page:
+            try:
+                trail.add(checkpoint, keys)
+            except _MALFORMED as error:
+                report.note(f"checkpoint {checkpoint['_id']}", None, f"it is not well formed: {error!r}")
+        last = page[-1]["_id"]
+    trail.end()
+    report.checkpoints = trail.count
 
 
 async def _check_refunds(database: Database, replay: _Replay) -> None:
@@ -91,8 +137,7 @@ async def _check_pendings(database: Database, replay: _Replay) -> None:
 
 
 async def _replay_to_head(database: Database, replay: _Replay, on_progress: OnProgress) -> None:
-    newest = await head(database)
-    last = newest["n"] if newest else 0
+    last = await _last_seq(database)
     report = replay.report
     while report.entries < last:
         filter = {"partition": PARTITION, "seq": {"$gt": report.entries, "$lte": last}}
@@ -102,8 +147,19 @@ async def _replay_to_head(database: Database, replay: _Replay, on_progress: OnPr
             report.entries = last
             break
         for entry in found:
-            replay.take(cast(Entry, entry))
+            try:
+                replay.take(cast(Entry, entry))
+            except _MALFORMED as error:
+                report.note(entry["_id"], entry["seq"], f"the entry is not well formed: {error!r}")
+                report.entries, report.hash = entry["seq"], str(entry.get("hash"))
         on_progress(report.entries, last)
+
+
+async def _last_seq(database: Database) -> int:
+    # A number that is not one must not be taken for the last: comparing with one leaves all else out.
+    filter = {"partition": PARTITION, "seq": {"$gt": 0}}
+    found = await database.find(ENTRIES, filter, sort=[("seq", -1)], limit=1, projection={"seq": 1})
+    return cast(int, found[0]["seq"]) if found else 0
 
 
 async def _read_accounts(database: Database, replay: _Replay) -> None:
@@ -111,7 +167,10 @@ async def _read_accounts(database: Database, replay: _Replay) -> None:
     while True:
         page = await database.find(ACCOUNTS, {"_id": {"$gt": last}}, sort=[("_id", 1)], limit=PAGE)
         for account in page:
-            replay.compare(account)
+            try:
+                replay.compare(account)
+            except _MALFORMED as error:
+                replay.report.note(account["_id"], None, f"the account is not well formed: {error!r}")
         if len(page) < PAGE:
             replay.miss()
             return
@@ -121,8 +180,9 @@ async def _read_accounts(database: Database, replay: _Replay) -> None:
 class _Replay:
     """The balances as the entries so far make them."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, trail: Trail) -> None:
         self.report = report
+        self.trail = trail
         self._balances: dict[str, Document] = {}
         self._ahead: dict[str, Document] = {}
         self._compared: set[str] = set()
@@ -144,6 +204,7 @@ class _Replay:
         if entry["state"] != EntryState.REFUSED and not balanced:
             report.note(id, seq, "the legs do not sum to zero in each currency")
         report.entries, report.hash = seq, entry["hash"]
+        self.trail.passes(id, seq, entry["hash"])
         if entry["reverses"] is not None and entry["state"] == EntryState.POSTED:
             self.refunded[entry["reverses"]] = self.refunded.get(entry["reverses"], 0) + entry["amount"]
         for problem in self.pendings.take(entry):
@@ -171,6 +232,9 @@ class _Replay:
             self.report.note(entry["_id"], entry["seq"], f"a leg is not in the currency of {account_id}")
         if any(after[name] != leg[f"{name}_after"] for name in _BALANCE):
             self.report.note(entry["_id"], entry["seq"], f"the balance after it is wrong on {account_id}")
+        after["owner_id"] = leg["owner_id"]
+        if before.get("owner_id", leg["owner_id"]) != leg["owner_id"]:
+            self.report.note(entry["_id"], entry["seq"], f"a leg names another owner of {account_id}")
         self._balances[account_id] = after
         stored = self._ahead.get(account_id)
         if stored is not None and stored["version"] == after["version"]:
@@ -185,6 +249,8 @@ class _Replay:
             self._ahead[stored["_id"]] = stored
         else:
             self._equal(stored, replayed)
+        if stored.get("opening_hash") != opening_hash(cast(Account, stored)):
+            self.report.note(stored["_id"], None, "the account is not as it was opened: owner, currency, kind or time")
         if not may_overdraw(stored) and available(stored) < 0:
             self.report.note(stored["_id"], None, "the account is below zero")
 
@@ -194,13 +260,15 @@ class _Replay:
             self.report.note(id, None, "the account is gone")
 
     def _equal(self, stored: Document, replayed: Document) -> None:
-        if any(stored[name] != replayed[name] for name in (*_BALANCE, "currency")):
+        names = (*_BALANCE, "currency", *(("owner_id",) if "owner_id" in replayed else ()))
+        if any(stored[name] != replayed[name] for name in names):
             self.report.note(stored["_id"], None, "the stored balance is not what the entries make it")
         if any(stored.get(name) != replayed[name] for name in ("tier", "spent")):
             self.report.note(stored["_id"], None, "tier or what counts against limits is not what the entries make it")
 
     def end(self) -> None:
         """What only the end shows: accounts that are ahead of all entries or are gone, and sums by currency."""
+        self.trail.finish(self.report.entries)
         for id in self._ahead:
             self.report.note(id, None, "the account has changed without an entry")
         reserved = self.pendings.reserved()

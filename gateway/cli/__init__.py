@@ -26,11 +26,13 @@ schema_app = typer.Typer(help="The schema in SDL.", no_args_is_help=True)
 ledger_app = typer.Typer(help="The ledger and its proofs.", no_args_is_help=True)
 wallet_app = typer.Typer(help="People's wallets.", no_args_is_help=True)
 person_app = typer.Typer(help="People.", no_args_is_help=True)
+receipt_app = typer.Typer(help="Receipts and the keys that sign them.", no_args_is_help=True)
 app.add_typer(wallet_app, name="wallet")
 app.add_typer(person_app, name="person")
 app.add_typer(partner_app, name="partner")
 app.add_typer(schema_app, name="schema")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(receipt_app, name="receipt")
 
 
 class CommandError(Exception):
@@ -134,11 +136,16 @@ def schema_check(
 
 
 @ledger_app.command("verify")
-def ledger_verify() -> None:
-    """Replay the ledger: sums, hash chain, numbering and balances; exit code 1 where something is wrong."""
+def ledger_verify(
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A checkpoint, or a list of them, that was kept outside of the database.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the report here as JSON.")] = None,
+) -> None:
+    """Replay the ledger: sums, chain, numbers, balances, checkpoints; exit code 1 where something is wrong."""
     from gateway.cli.ledgers import verify
 
-    if not _run(verify(settings())):
+    if not _run(verify(settings(), kept=checkpoint, output=output)):
         raise SystemExit(1)
 
 
@@ -197,6 +204,46 @@ def person_tier(
 
     for id in _run(set_tier(settings(), handle, tier, currency, reason)):
         typer.echo(f"{id} is {tier.lower()}")
+
+
+@ledger_app.command("checkpoint")
+def ledger_checkpoint(
+    listed: Annotated[bool, typer.Option("--list", help="List the newest, instead of making one.")] = False,
+    export: Annotated[Path | None, typer.Option(help="Write the newest here as JSON, to be kept elsewhere.")] = None,
+) -> None:
+    """Sign the head of the ledger now, unless nothing came since the last checkpoint, and print it."""
+    from gateway.cli.ledgers import checkpoint
+
+    typer.echo(_run(checkpoint(settings(), listed=listed, export=export)))
+
+
+@receipt_app.command("check")
+def receipt_check(
+    file: Annotated[Path, typer.Argument(help="The receipt as the graph returns it, or the whole answer.")],
+    keys: Annotated[
+        str | None, typer.Option(help="The published keys: a file or a URL; receipt-keys.json beside FILE if absent.")
+    ] = None,
+) -> None:
+    """Say what a receipt proves, without any database; exit code 1 where it does not hold."""
+    from gateway.cli.receipts import check
+
+    typer.echo(check(file, keys))
+
+
+@receipt_app.command("keys")
+def receipt_keys() -> None:
+    """Print the published keys (JWKS) that receipts and checkpoints are checked with."""
+    from gateway.cli.receipts import keys
+
+    typer.echo(_run(keys(settings())))
+
+
+@receipt_app.command("rotate-key")
+def receipt_rotate_key() -> None:
+    """Sign with a new key from now on, and print its id; what older keys have signed stays good."""
+    from gateway.cli.receipts import rotate_key
+
+    typer.echo(_run(rotate_key(settings())))
 
 
 def _with_port(given: Settings, port: int | None) -> Settings:

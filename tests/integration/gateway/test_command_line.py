@@ -24,7 +24,7 @@ RUN_TIMEOUT_S = 60.0
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
     return {**kept, "AGORA_DATA_DIR": str(folder), "AGORA_PORT": "0", **more}
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from datastores import ledger
 from datastores.errors import TransferRefusedError
+from datastores.ledger import Account, Checkpoint, Entry, Leg
 from datastores.mongo import Database
+from datastores.sealing import SealingKey
 
 from . import town
+
+MASTER = SealingKey.generate()
+NOW = datetime(2026, 5, 1)
 
 
 async def lively_ledger(database: Database) -> None:
@@ -76,6 +82,90 @@ async def test_any_change_behind_the_ledgers_back_is_found(
 
     assert not report.holds
     assert ledger.problem_lines(report.problems)
+
+
+FIELDS = [
+    *(("entries", {"seq": 5}, name) for name in Entry.__annotations__),
+    *(("entries", {"seq": 5}, f"legs.1.{name}") for name in Leg.__annotations__),
+    *(("accounts", {"owner_id": "ann"}, name) for name in Account.__annotations__),
+    *(("accounts", {"kind": "RAIL"}, name) for name in Account.__annotations__),
+    *(("checkpoints", {"number": 1}, name) for name in Checkpoint.__annotations__),
+    *(("checkpoints", {"number": 2}, name) for name in Checkpoint.__annotations__),
+    *(("signing_keys", {}, name) for name in ("_id", "public_key")),
+]
+
+
+async def signed_ledger(database: Database) -> None:
+    """Six entries, and checkpoints of the third and the last."""
+    commits = town.loop(database)
+    await town.fill(commits, "ann", 500)
+    await town.pay(commits, "ann", "ben", 30)
+    await town.pay(commits, "ben", "ann", 31)
+    await ledger.make_checkpoint(database, MASTER, NOW)
+    await town.pay(commits, "ann", "ben", 20)
+    await town.pay(commits, "ann", "ben", 10)
+    await town.pay(commits, "ben", "ann", 5)
+    await ledger.make_checkpoint(database, MASTER, NOW)
+
+
+def flipped(value: Any) -> Any:
+    """Another value of the same kind, as near as can be; a text where there was nothing."""
+    match value:
+        case None:
+            return "x"
+        case bool():
+            return not value
+        case int():
+            return value ^ 16
+        case str():
+            return value[:-1] + chr(ord(value[-1]) ^ 1) if value else "x"
+        case datetime():
+            return value + timedelta(milliseconds=1)
+        case list():
+            return [*value, "x"]
+        case dict():
+            return {**value, "x": 1}
+        case _:
+            raise NotImplementedError(type(value))
+
+
+async def change(database: Database, collection: str, filter: dict[str, Any], name: str, value: Any) -> None:
+    """Give a field another value behind the ledger's back; `_id` by another document in its place."""
+    if name != "_id":
+        await database.update_one(collection, filter, {"$set": {name: value}})
+        return
+    document = await database.find_one(collection, filter)
+    assert document is not None
+    await database.delete_one(collection, {"_id": document["_id"]})
+    await database.insert_one(collection, {**document, "_id": value})
+
+
+@pytest.mark.parametrize(("collection", "filter", "name"), FIELDS, ids=str)
+async def test_a_flip_of_any_field_is_found(
+    database: Database, collection: str, filter: dict[str, Any], name: str
+) -> None:
+    await signed_ledger(database)
+    assert (await ledger.verify(database)).problems == []
+    before: Any = await database.find_one(collection, filter)
+    for part in name.split("."):
+        before = before[int(part)] if part.isdigit() else before[part]
+
+    await change(database, collection, filter, name, flipped(before))
+
+    report = await ledger.verify(database)
+    assert not report.holds
+    if collection == "entries":
+        assert report.broken_at in (5, 6)
+
+
+@pytest.mark.parametrize("name", [*Entry.__annotations__, *(f"legs.1.{name}" for name in Leg.__annotations__)])
+async def test_a_field_of_another_type_is_found_and_ends_nothing(database: Database, name: str) -> None:
+    await signed_ledger(database)
+    await change(database, "entries", {"seq": 5}, name, {"wrong": 1.5})
+
+    report = await ledger.verify(database)
+
+    assert not report.holds
 
 
 @pytest.mark.parametrize(("collection", "filter"), [("entries", {"seq": 7}), ("accounts", {"owner_id": "friend3"})])
