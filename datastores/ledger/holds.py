@@ -27,8 +27,8 @@ from .transfers import (
     transfer_reads,
 )
 
-DEFAULT_LIFETIME: Final = timedelta(days=7)
-MAX_LIFETIME: Final = timedelta(days=30)
+DEFAULT_DAYS: Final = 7
+MAX_DAYS: Final = 30
 MAX_EXPIRED_AT_ONCE: Final = 100
 EXPIRED: Final = "HOLD_EXPIRED"
 
@@ -52,9 +52,9 @@ class PlaceHold:
         if (stored := stored_outcome(work, self.command)) is not None:
             return stored
         now = ledger_time(work)
-        expires_at = self.expires_at or now + DEFAULT_LIFETIME
-        if not now < expires_at <= now + MAX_LIFETIME:
-            raise ValidationError(f"A hold must expire within the next {MAX_LIFETIME.days} days", "expiresAt")
+        expires_at = self.expires_at or now + timedelta(days=DEFAULT_DAYS)
+        if not now < expires_at <= now + timedelta(days=MAX_DAYS):
+            raise ValidationError(f"A hold must expire within the next {MAX_DAYS} days", "expiresAt")
         transfer = replace(self.transfer, kind=EntryKind.HOLD, expires_at=expires_at)
         return followed(work, append_reserve(work, self.command, transfer), self.follow_up)
 
@@ -225,7 +225,7 @@ def _refused_part(part: int, left: int) -> ExpectedError | None:
 
 
 def _frozen(work: Work, hold: Entry) -> ExpectedError | None:
-    texts = ("The payer's wallet is frozen or closed: nothing can be captured", "This wallet is frozen or closed")
+    texts = ("The wallet that pays is frozen or closed", "The wallet to be paid is frozen or closed")
     for leg, text in zip(hold["legs"], texts, strict=True):
         account = work.get(ACCOUNTS, leg["account_id"])
         if account is None or account["status"] != WalletStatus.OPEN:

@@ -129,6 +129,8 @@ async def test_an_id_that_is_nobodys_is_null_or_not_found(town: Town, id: str) -
         ("refundTransfer", {"idempotencyKey": "k", "transferId": None}),
         ("acceptPaymentRequest", {"idempotencyKey": "k", "paymentRequestId": None}),
         ("exchangeFunds", {"idempotencyKey": "k", "quoteId": None}),
+        ("captureHold", {"idempotencyKey": "k", "transferId": None}),
+        ("voidHold", {"idempotencyKey": "k", "transferId": None}),
         ("declinePaymentRequest", {"paymentRequestId": None}),
         ("updateListing", {"listingId": None, "title": "x"}),
         ("payOrder", {"idempotencyKey": "k", "orderId": None}),
@@ -202,6 +204,9 @@ async def test_an_amount_that_is_none_moves_nothing(
         ("transferFunds", {"to": {"handle": "bob"}, "conversationId": "cnv_00000000000000000000000000"}, "NOT_FOUND"),
         ("transferFunds", {"to": {"handle": "bob"}, "idempotencyKey": ""}, "INVALID_INPUT"),
         ("transferFunds", {"to": {"handle": "bob"}, "idempotencyKey": "k" * 1000}, "INVALID_INPUT"),
+        ("holdFunds", {"to": {"handle": "alice"}}, "INVALID_INPUT"),
+        ("holdFunds", {"to": {"handle": "bob"}, "expiresAt": "2020-01-01T00:00:00Z"}, "INVALID_INPUT"),
+        ("holdFunds", {"to": {"handle": "bob"}, "expiresAt": "9999-12-31T23:59:59Z"}, "INVALID_INPUT"),
     ],
     ids=str,
 )

@@ -221,6 +221,7 @@ async def _money(tour: Tour, ids: dict[str, str]) -> None:
     await tour.mutate("alice", "withdrawFromWallet", idempotencyKey=key(), **out)
     next_week = (datetime.now(UTC) + timedelta(days=7)).isoformat()
     await _exchange(tour)
+    await _hold(tour)
     asked = {"payerId": ids["alice"], "amount": eur("1.50"), "memo": "Tram", "expiresAt": next_week}
     ends: dict[str, tuple[str, str]] = {
         "acceptPaymentRequest": ("alice", "ACCEPTED"),
@@ -260,6 +261,27 @@ async def _exchange(tour: Tour) -> None:
     transfer = (await tour.town.ask("alice", swapped, input=input))["exchangeFunds"]["transfer"]
     assert transfer["exchange"] == {"rate": quote["rate"], "sold": quote["sell"], "bought": quote["buy"]}
     await tour.query("alice", "transfer", "(id: $id)", id=transfer["id"])
+
+
+async def _hold(tour: Tour) -> None:
+    """Beyond the core: a hold, a part of it captured, the rest given back."""
+    held = "id state capturedAmount { amount } expiresAt"
+    states = []
+    transfer = ""
+    for who, mutation, more in (
+        ("alice", "holdFunds", {"to": {"handle": "bob"}, "amount": eur("2.00")}),
+        ("bob", "captureHold", {"amount": eur("0.50")}),
+        ("bob", "voidHold", {}),
+    ):
+        document = f"""mutation ($input: {mutation[0].upper()}{mutation[1:]}Input!) {{ {mutation}(input: $input) {{
+          ... on TransferFundsSuccess {{ transfer {{ {held} }} }} }} }}"""
+        subject = {"transferId": transfer} if transfer else {}
+        input = {"idempotencyKey": key(), **subject, **more}
+        shown = (await tour.town.ask(who, document, input=input))[mutation]["transfer"]
+        assert shown["expiresAt"]
+        states.append((shown["state"], shown["capturedAmount"]["amount"]))
+        transfer = shown["id"]
+    assert states == [("PENDING", "0.00"), ("PENDING", "0.50"), ("POSTED", "0.50")]
 
 
 async def _shopping(tour: Tour, ids: dict[str, str]) -> None:
