@@ -25,6 +25,7 @@ EVENT_TYPES: Final = (
     "payment.completed",
     "payment.refused",
     "payment.refunded",
+    "payment.reversed",
     "payment.disputed",
     "transfer.posted",
     "order.placed",

@@ -105,6 +105,7 @@ from .quotes import QuoteDocument, Rate, Swap, add_quote, quotes_by_ids, swapped
 from .receipts import Receipt, ReceiptError, check_receipt, receipt, receipts_in
 from .refunds import append_refund, refund_reads
 from .reserves import append_release, append_settlement, resolution_reads
+from .reversals import ReverseEntry, reversal
 from .signing import (
     SigningKey,
     add_signing_key,
@@ -207,6 +208,7 @@ __all__ = [
     "Report",
     "ReserveTransfer",
     "ResolveReserve",
+    "ReverseEntry",
     "SetStatus",
     "SetTier",
     "SigningKey",
@@ -303,6 +305,7 @@ __all__ = [
     "refusal",
     "resolution_reads",
     "resolutions",
+    "reversal",
     "reversals",
     "rotate_signing_key",
     "rounding_account_id",

@@ -139,7 +139,7 @@ def transfer_document(entry: Entry, record: TransferRecord | None) -> TransferDo
         "kind": entry["kind"],
         "state": _state(entry, kept).value,
         "amount": money(entry["amount"], currency),
-        "fee": money(fee, currency) if fee else None,
+        "fee": money(fee, currency) if fee > 0 else None,
         "exchange": _exchange(entry, kept),
         "from_id": source,
         "to_id": target,

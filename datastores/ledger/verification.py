@@ -15,6 +15,7 @@ from .commands import sibling_id
 from .entries import ENTRIES, PARTITION, Entry, EntryKind, EntryState, is_balanced
 from .limits import spent_after
 from .pendings import Pendings
+from .returns import Returns
 from .signing import key_id, public_keys
 from .trail import Trail
 from .transfers import TRANSFERS, TransferRecord
@@ -78,8 +79,9 @@ class Report:
 async def verify(
     database: Database, on_progress: OnProgress = lambda done, of: None, *, kept: Sequence[Checkpoint] = ()
 ) -> Report:
-    """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, refunds, what became of
-    what was reserved, and whether the journal leads through every checkpoint: those stored, and those `kept` elsewhere.
+    """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, what was sent back, what
+    became of what was reserved, and whether the journal leads through every checkpoint: those stored, and those `kept`
+    elsewhere.
 
     May run while the ledger works: an account that has moved on is compared at the version at which it was read.
     `on_progress` gets how many entries are done, of how many.
@@ -116,13 +118,16 @@ async def _read_checkpoints(database: Database, replay: _Replay, kept: Sequence[
 
 
 async def _check_refunds(database: Database, replay: _Replay) -> None:
-    ids = list(replay.refunded)
+    ids = list(replay.returns.amounts)
     for at in range(0, len(ids), PAGE):
         page = ids[at : at + PAGE]
         for id, original in zip(page, await database.by_ids(ENTRIES, page), strict=True):
-            paid = cast(int, original["amount"]) if original else 0
-            if original is None or replay.refunded[id] > replay.pendings.settled.get(id, paid):
-                replay.report.note(id, original["seq"] if original else None, "more was refunded than was paid")
+            try:
+                problems = replay.returns.problems(id, cast("Entry | None", original), replay.pendings.settled)
+            except _MALFORMED as error:
+                problems = [f"what was sent back of it cannot be told: {error!r}"]
+            for problem in problems:
+                replay.report.note(id, original["seq"] if original else None, problem)
 
 
 async def _check_pendings(database: Database, replay: _Replay) -> None:
@@ -187,7 +192,7 @@ class _Replay:
         self._ahead: dict[str, Document] = {}
         self._compared: set[str] = set()
         self._reserves: dict[str, Document] = {}
-        self.refunded: dict[str, int] = {}
+        self.returns = Returns()
         self.pendings = Pendings()
 
     def take(self, entry: Entry) -> None:
@@ -205,8 +210,7 @@ class _Replay:
             report.note(id, seq, "the legs do not sum to zero in each currency")
         report.entries, report.hash = seq, entry["hash"]
         self.trail.passes(id, seq, entry["hash"])
-        if entry["reverses"] is not None and entry["state"] == EntryState.POSTED:
-            self.refunded[entry["reverses"]] = self.refunded.get(entry["reverses"], 0) + entry["amount"]
+        self.returns.take(entry)
         for problem in self.pendings.take(entry):
             report.note(id, seq, problem)
         effect = _effect(entry)

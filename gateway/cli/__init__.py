@@ -164,6 +164,17 @@ def ledger_reconcile(
         raise SystemExit(1)
 
 
+@ledger_app.command("reverse")
+def ledger_reverse(
+    entry: Annotated[str, typer.Argument(help="The id of an entry, of its transfer, or of one of its legs.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger, and shown to nobody else.")],
+) -> None:
+    """Undo a posted entry with its fees, as far as it was not sent back; refused where the money is gone."""
+    from gateway.cli.reversals import reverse
+
+    typer.echo(_run(reverse(settings(), entry, reason)))
+
+
 @wallet_app.command("freeze")
 def wallet_freeze(
     wallet: Annotated[str, typer.Argument(help="A wallet's id, or a person's handle for all their wallets.")],
