@@ -53,6 +53,9 @@ class Memory:
             # Its last rows are from the database: what is remembered may be older than they are.
             self._documents.clear()
         self._lasts |= {read: row for read, row in work.lasts().items() if row is not None}
+        for key in work.changed():
+            # Whoever changed it without saying what guards it must not leave an older one behind.
+            self._documents.pop(key, None)
         for key, guard, document in work.guarded():
             if guard in self._lasts:
                 self._documents[key] = document

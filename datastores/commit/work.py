@@ -212,6 +212,10 @@ class Work:
             if (document := self._documents[key]) is not None:
                 yield key, guard, document
 
+    def changed(self) -> Iterable[tuple[str, str]]:
+        """Collection and id of what is updated or deleted."""
+        return [*self._changes, *self._deleted]
+
     def lasts(self) -> Mapping[Read, Document | None]:
         """The last rows of the logs that were asked for, as they will be."""
         return self._lasts

@@ -46,12 +46,17 @@ def command(caller: str, key: str, name: str, request: Mapping[str, Any], *, sal
     if not key.strip() or len(key) > MAX_KEY_LENGTH:
         raise ValidationError(f"The key must have 1 to {MAX_KEY_LENGTH} characters", "idempotencyKey")
     digest = hashlib.sha256(chain.canonical({"mutation": name, "input": request})).hexdigest()
-    return Command(caller, key, digest, salt or secrets.token_hex(16))
+    return Command(caller, key, digest, salt or new_salt())
 
 
 def system_command(name: str, subject_id: str, *, salt: str | None = None) -> Command:
     """The command of an act that the system does once for a subject, such as `release` for an order."""
     return command(SYSTEM, f"{name}:{subject_id}", name, {"subject": subject_id}, salt=salt)
+
+
+def new_salt() -> str:
+    """What seals an entry's private parts: 128 random bits, in hex."""
+    return secrets.token_hex(16)
 
 
 def sibling_id(id: str, prefix: str) -> str:

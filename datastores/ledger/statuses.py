@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from datastores.commit import Read, Work, by_fields, by_id
 from datastores.errors import ConflictError, NotFoundError
 
 from .accounts import ACCOUNTS, Account, AccountKind, Effect, WalletStatus, opened, wallet_id
-from .commands import Command, system_command
-from .entries import Draft, Entry, EntryKind, Outcome, append, reads, stored_outcome
+from .commands import Command, new_salt, system_command
+from .entries import LAST, Draft, Entry, EntryKind, Outcome, append, reads, stored_outcome
 from .tiers import Tier
 
 
@@ -24,13 +24,10 @@ class OpenWallet:
 
     owner_id: str
     currency: str
+    salt: str = field(default_factory=new_salt, compare=False)
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        id = wallet_id(self.owner_id, self.currency)
-        yield [by_id(ACCOUNTS, id), by_fields(ACCOUNTS, owner_id=self.owner_id)]
-        found = cast("Account | None", work.get(ACCOUNTS, id))
-        if found is None or self._changes(work, found):
-            yield reads(_command("open", found or {"_id": id, "version": 0}))
+        yield [*_account_reads(wallet_id(self.owner_id, self.currency)), by_fields(ACCOUNTS, owner_id=self.owner_id)]
 
     def decide(self, work: Work) -> Account:
         id = wallet_id(self.owner_id, self.currency)
@@ -40,7 +37,7 @@ class OpenWallet:
         status = WalletStatus(account["status"])
         append_status(
             work,
-            _command("open", account),
+            _command("open", account, self.salt),
             account,
             WalletStatus.OPEN if status is WalletStatus.CLOSED else status,
             {"tier": account.get("tier") or owner_tier(work, self.owner_id)},
@@ -61,11 +58,10 @@ class CloseWallet:
 
     owner_id: str
     wallet_id: str
+    salt: str = field(default_factory=new_salt, compare=False)
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        yield [by_id(ACCOUNTS, self.wallet_id)]
-        if (account := work.get(ACCOUNTS, self.wallet_id)) is not None:
-            yield reads(_command("close", account))
+        yield _account_reads(self.wallet_id)
 
     def decide(self, work: Work) -> Account:
         account = cast("Account | None", work.get(ACCOUNTS, self.wallet_id))
@@ -79,7 +75,7 @@ class CloseWallet:
             raise ConflictError("There is money in the wallet: send or withdraw it first")
         if account["pending_out"] != 0 or account["pending_in"] != 0:
             raise ConflictError("Money is on its way from or to the wallet: wait until that has ended")
-        append_status(work, _command("close", account), account, WalletStatus.CLOSED, {})
+        append_status(work, _command("close", account, self.salt), account, WalletStatus.CLOSED, {})
         return cast(Account, work.get(ACCOUNTS, self.wallet_id))
 
 
@@ -154,9 +150,13 @@ def owner_tier(work: Work, owner_id: str) -> Tier | None:
     return max(tiers, key=list(Tier).index, default=None)
 
 
-def _command(name: str, account: Account | dict[str, Any]) -> Command:
-    # The version makes it another one after every change, and the same one at a second try.
-    return system_command(f"wallet-{name}", f"{account['_id']}/{account['version']}")
+def _command(name: str, account: Account, salt: str) -> Command:
+    # The version makes it another one after every change, so that no earlier entry can answer it.
+    return system_command(f"wallet-{name}", f"{account['_id']}/{account['version']}", salt=salt)
+
+
+def _account_reads(id: str) -> list[Read]:
+    return [LAST, by_id(ACCOUNTS, id, guard=LAST)]
 
 
 def _account(work: Work, id: str) -> Account:

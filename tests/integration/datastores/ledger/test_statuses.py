@@ -166,6 +166,21 @@ async def test_an_empty_wallet_is_closed_once_and_opened_again(database: Databas
     assert (await ledger.verify(database)).problems == []
 
 
+async def test_what_a_process_remembers_of_a_wallet_follows_its_status(database: Database, commits: CommitLoop) -> None:
+    wallet = await empty(commits)
+    await commits.submit(ledger.CloseWallet("ann", wallet))
+    assert code(await town.pay(commits, "ben", "ann", 1)) == "ACCOUNT_FROZEN"
+
+    await commits.submit(ledger.OpenWallet("ann", "EUR"))
+
+    assert (await town.pay(commits, "ben", "ann", 1)).posted
+    await set_status(commits, wallet, WalletStatus.FROZEN)
+    assert code(await town.pay(commits, "ben", "ann", 1)) == "ACCOUNT_FROZEN"
+    await set_status(commits, wallet, WalletStatus.OPEN)
+    assert (await town.pay(commits, "ben", "ann", 1)).posted
+    assert (await ledger.verify(database)).problems == []
+
+
 async def test_a_wallet_is_closed_by_its_owner_alone_and_only_when_nothing_is_in_it(
     database: Database, commits: CommitLoop
 ) -> None:
