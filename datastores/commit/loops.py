@@ -11,7 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -25,7 +25,7 @@ from datastores.transactions import commit, is_duplicate, may_retry
 
 from .memory import Memory
 from .turns import Turns
-from .work import Act, NotReadError, Read, Values, Work
+from .work import Act, Kind, NotReadError, Read, Values, Work
 
 MAX_ACTS: Final = 512
 MAX_WEIGHT: Final = 2_000
@@ -46,9 +46,28 @@ def _ignore(_name: str, _acts: int, _attempts: int, _seconds: float) -> None:
 
 @dataclass(slots=True)
 class _Waiting(Generic[Outcome]):
+    """An act on its way. Its caller may leave or lose patience, which is nothing to the act itself."""
+
     act: Act[Outcome]
     weight: int
-    future: asyncio.Future[Outcome]
+    caller: asyncio.Future[Outcome]
+    is_settled: bool = False
+
+    def settle(self, outcome: Outcome | Exception) -> None:
+        """Tell the caller, where there still is one."""
+        self.is_settled = True
+        if self.caller.done():
+            return
+        if isinstance(outcome, Exception):
+            self.caller.set_exception(outcome)
+        else:
+            self.caller.set_result(outcome)
+
+    def give_up(self) -> None:
+        """Tell the caller that its time is over."""
+        if not self.caller.done():
+            text = "The database has not answered in time: the change may have happened"
+            self.caller.set_exception(OutcomeUnknownError(text))
 
 
 @dataclass(slots=True)
@@ -89,15 +108,16 @@ class CommitLoop:
         """
         if len(self._queue) >= MAX_WAITING:
             raise RateLimitedError("Too many changes are waiting: try again in a moment")
-        waiting: _Waiting[Outcome] = _Waiting(act, weight, asyncio.get_running_loop().create_future())
-        waiting.future.add_done_callback(_retrieve)
+        running = asyncio.get_running_loop()
+        waiting: _Waiting[Outcome] = _Waiting(act, weight, running.create_future())
         self._queue.append(waiting)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"commit {self.name}")
+        patience = running.call_later(timeout_s, waiting.give_up)
         try:
-            return await asyncio.wait_for(asyncio.shield(waiting.future), timeout_s)
-        except TimeoutError:
-            raise OutcomeUnknownError("The database has not answered in time: the change may have happened") from None
+            return await waiting.caller
+        finally:
+            patience.cancel()
 
     async def drain(self, timeout_s: float = MAX_BATCH_S) -> None:
         """Wait until nothing is queued or in flight."""
@@ -129,7 +149,7 @@ class CommitLoop:
 
     async def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
         """One bad act must not fail its neighbours: each of a failed batch is tried once more by itself."""
-        open_acts = [waiting for waiting in batch if not waiting.future.done()]
+        open_acts = [waiting for waiting in batch if not waiting.is_settled]
         settled = isinstance(error, ExpectedError)
         if len(open_acts) > 1 and not settled:
             for waiting in open_acts:
@@ -140,7 +160,7 @@ class CommitLoop:
             return
         self.statistics.failed += len(open_acts)
         for waiting in open_acts:
-            waiting.future.set_exception(error)
+            waiting.settle(error)
 
     async def _commit_batch(self, batch: list[_Waiting[Any]]) -> None:
         started = self.clock()
@@ -169,12 +189,7 @@ class CommitLoop:
         self.statistics.acts += len(settled)
         self.on_batch(self.name, len(settled), attempt, self.clock() - started)
         for waiting, outcome in zip(batch, settled, strict=False):
-            if waiting.future.done():
-                continue
-            if isinstance(outcome, Exception):
-                waiting.future.set_exception(outcome)
-            else:
-                waiting.future.set_result(outcome)
+            waiting.settle(outcome)
         self._queue.extendleft(reversed(batch[len(settled) :]))
 
     async def _attempt(self, batch: list[_Waiting[Any]], attempt: int, give_up: float) -> list[Any]:
@@ -265,24 +280,20 @@ def _decide(work: Work, acts: Sequence[Act[Any]]) -> list[Any]:
 
 def _merged(work: Work, memory: Memory, reads: Sequence[Read]) -> list[Read]:
     """What the database must be asked, each collection once; the rest is taken as new or recalled, at a first try."""
-    together: dict[Read, dict[Values, None]] = {}
+    together: dict[Kind, dict[Values, None]] = {}
     for read in reads:
         if read.expected_new and work.attempt == 1:
             work.assume_absent(read)
-        elif (missing := work.has_read(read)) is not None:
-            unknown = memory.recall(work, missing) if work.attempt == 1 else missing
-            if unknown is not None:
-                kind = replace(unknown, values=(), expected_new=False)
-                together.setdefault(kind, {}).update(dict.fromkeys(unknown.values))
-    return [replace(kind, values=tuple(values)) for kind, values in together.items()]
+        else:
+            together.setdefault(read.kind, {}).update(dict.fromkeys(read.values))
+    wanted = (work.has_read(Read.of(kind, values)) for kind, values in together.items())
+    missing = [read for read in wanted if read is not None]
+    if work.attempt > 1:
+        return missing
+    return [unknown for read in missing if (unknown := memory.recall(work, read)) is not None]
 
 
 def _filter(read: Read) -> Mapping[str, Any]:
     if len(read.fields) == 1:
         return {read.fields[0]: {"$in": [value for (value,) in read.values]}}
     return {"$or": [dict(zip(read.fields, values, strict=True)) for values in read.values]}
-
-
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from datastores.mongo import Document
 
-from .work import Read, Work
+from .work import Read, Values, Work
 
 MAX_DOCUMENTS: Final = 20_000
 
@@ -35,17 +35,15 @@ class Memory:
             return None
         if read.guard is None or read.guard not in self._lasts:
             return read
-        known, unknown = [], []
+        known: dict[Values, Document] = {}
         for values in read.values:
-            document = self._documents.get((read.collection, values[0]))
-            if document is None:
-                unknown.append(values)
-            else:
-                known.append((values, document))
+            if (document := self._documents.get((read.collection, values[0]))) is not None:
+                known[values] = document
         if known:
-            values, documents = zip(*known, strict=True)
-            work.recall(replace(read, values=values), documents)
-        return replace(read, values=tuple(unknown)) if unknown else None
+            work.recall(Read.of(read.kind, known), known.values())
+        if len(known) == len(read.values):
+            return None
+        return Read.of(read.kind, (values for values in read.values if values not in known))
 
     def keep(self, work: Work) -> None:
         """Remember what this work has committed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -30,6 +30,20 @@ class Read:
     expected_new: bool = False
     last: str | None = None
     guard: Read | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What reads have in common that can be one: all but the values."""
+        return self.collection, self.fields, self.last, self.guard
+
+    @classmethod
+    def of(cls, kind: Kind, values: Iterable[Values]) -> Read:
+        """A read of this kind."""
+        collection, fields, last, guard = kind
+        return cls(collection, fields, tuple(values), last=last, guard=guard)
+
+
+Kind = tuple[str, tuple[str, ...], str | None, Read | None]
 
 
 def by_id(collection: str, *ids: str, guard: Read | None = None) -> Read:
@@ -194,7 +208,8 @@ class Work:
 
     def assume_absent(self, read: Read) -> None:
         """Take the documents of this read by ids to be absent, where they were not read."""
-        self._assumed |= {(read.collection, id) for (id,) in read.values}
+        for (id,) in read.values:
+            self._assumed.add((read.collection, id))
 
     def recall(self, read: Read, documents: Iterable[Document]) -> None:
         """Take these from memory as the answer to `read`: good only if what is decided appends to the guarding log."""
@@ -237,7 +252,7 @@ class Work:
             return None if read in self._lasts else read
         found = self._found.get((read.collection, read.fields), {})
         missing = tuple(values for values in read.values if values not in found)
-        return replace(read, values=missing) if missing else None
+        return Read.of(read.kind, missing) if missing else None
 
     def writes(self) -> dict[str, list[Write]]:
         """The writes to make, by collection."""

@@ -58,7 +58,7 @@ def plain(value: Any) -> Any:
     if kind is int:
         return str(value)
     if kind is dict:
-        return {name: plain(part) for name, part in value.items()}
+        return {name: part if type(part) in _AS_IT_IS else plain(part) for name, part in value.items()}
     # Enums, and the driver's 64-bit integers, are kinds of their own.
     if isinstance(value, str | int):
         return str(value)
@@ -66,7 +66,7 @@ def plain(value: Any) -> Any:
         return value.isoformat(timespec="milliseconds") + "Z"
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}
-    return [plain(part) for part in value]
+    return [part if type(part) in _AS_IT_IS else plain(part) for part in value]
 
 
 def seal(salt: str, value: Json) -> str:
