@@ -384,7 +384,7 @@ class Database:
 
 def _statements(writes: Sequence[Write]) -> tuple[str, str, list[Document]] | None:
     """The command, its list and what is in it, for writes that are all inserts or all updates and replacements."""
-    inserts = [cast(Document, w._doc) for w in writes if isinstance(w, InsertOne)]
+    inserts = [w._doc for w in writes if isinstance(w, InsertOne)]
     if len(inserts) == len(writes):
         return "insert", "documents", inserts
     updates = [{"q": w._filter, "u": w._doc} for w in writes if isinstance(w, UpdateOne | ReplaceOne)]

@@ -146,8 +146,7 @@ async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, sta
     master = master_key(settings)
     await check_master_key(database, master)
     keys = PersonKeys(master)
-    commits = CommitLoops(database, on_batch=metrics.batch)
-    stack.push_async_callback(commits.drain)
+    commits = await stack.enter_async_context(CommitLoops(database, on_batch=metrics.batch))
     hub = await stack.enter_async_context(Hub(database))
     metrics.registry.register(HubCollector(hub))
     contexts = Contexts(

@@ -76,17 +76,21 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.commits = CommitLoops(database)[ledger.COMMIT_LOOP]
+        self._loops = CommitLoops(database)
+        self._is_open = False
+        self.commits = self._loops[ledger.COMMIT_LOOP]
 
     async def prepare(self, requests: Sequence[Request]) -> None:
-        return None
+        if not self._is_open:
+            self._is_open = True
+            await self._loops.__aenter__()
 
     async def post(self, request: Request) -> None:
         outcome = await self.commits.submit(transfer(request), timeout_s=SUBMIT_TIMEOUT_S)
         outcome.accepted()
 
     async def close(self) -> None:
-        await self.commits.drain()
+        await self._loops.__aexit__()
         await self._database.close()
 
 

@@ -23,6 +23,7 @@ from datastores.errors import ExpectedError, OutcomeUnknownError, RateLimitedErr
 from datastores.mongo import MAX_LIMIT, Database, Session
 from datastores.transactions import commit, is_duplicate, may_retry
 
+from .handover import Batch, Handover, NotHandedOverError, Refused, Unanswered
 from .memory import Memory
 from .turns import Turns
 from .work import Act, Kind, NotReadError, Read, Values, Work
@@ -106,18 +107,25 @@ class CommitLoop:
         Raises the ExpectedError that the act decided on, RateLimitedError where too many wait (nothing was done),
         OutcomeUnknownError after `timeout_s`. A caller that is cancelled does not cancel the act.
         """
-        if len(self._queue) >= MAX_WAITING:
-            raise RateLimitedError("Too many changes are waiting: try again in a moment")
-        running = asyncio.get_running_loop()
-        waiting: _Waiting[Outcome] = _Waiting(act, weight, running.create_future())
-        self._queue.append(waiting)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name=f"commit {self.name}")
-        patience = running.call_later(timeout_s, waiting.give_up)
+        waiting = self._enqueue(act, weight)
+        patience = asyncio.get_running_loop().call_later(timeout_s, waiting.give_up)
         try:
             return await waiting.caller
         finally:
             patience.cancel()
+
+    def take_over(self, batch: Batch) -> list[asyncio.Future[Any]]:
+        """What will be the outcomes of acts that another process hands over; raises RateLimitedError as `submit`."""
+        return [self._enqueue(act, weight).caller for act, weight in batch]
+
+    def _enqueue(self, act: Act[Outcome], weight: int) -> _Waiting[Outcome]:
+        if len(self._queue) >= MAX_WAITING:
+            raise RateLimitedError("Too many changes are waiting: try again in a moment")
+        waiting: _Waiting[Outcome] = _Waiting(act, weight, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name=f"commit {self.name}")
+        return waiting
 
     async def drain(self, timeout_s: float = MAX_BATCH_S) -> None:
         """Wait until nothing is queued or in flight."""
@@ -126,16 +134,38 @@ class CommitLoop:
 
     async def _run(self) -> None:
         while self._queue:
-            if self.turns is not None:
-                await self.turns.wait()
+            host = await self.turns.wait() if self.turns is not None else None
             batch = self._collect()
+            if host is not None:
+                batch = await self._hand_over(batch, host)
             try:
                 await self._commit_batch(batch)
             except Exception as error:
                 await self._fail(batch, error)
+            # Who was just answered and asks again at once is in the next batch, beside those who came meanwhile.
+            await asyncio.sleep(0)
             if self.turns is not None:
                 # In the loop: acts that come while a turn is given back must find it running, or they wait for ever.
                 await self.turns.pause(lambda: bool(self._queue))
+
+    async def _hand_over(self, batch: list[_Waiting[Any]], host: str) -> list[_Waiting[Any]]:
+        """What is left of the batch to be committed here."""
+        assert self.turns is not None
+        assert self.turns.handover is not None
+        acts = [(waiting.act, waiting.weight) for waiting in batch]
+        try:
+            outcomes = await self.turns.handover.hand_over(host, self.name, acts)
+        except NotHandedOverError:
+            self.turns.host_failed()
+            return batch
+        self.turns.host_answered()
+        left: list[_Waiting[Any]] = []
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Unanswered):
+                left.append(waiting)
+            else:
+                waiting.settle(outcome.error if isinstance(outcome, Refused) else outcome)
+        return left
 
     def _collect(self) -> list[_Waiting[Any]]:
         batch: list[_Waiting[Any]] = []
@@ -163,6 +193,8 @@ class CommitLoop:
             waiting.settle(error)
 
     async def _commit_batch(self, batch: list[_Waiting[Any]]) -> None:
+        if not batch:
+            return
         started = self.clock()
         give_up = started + MAX_BATCH_S
         attempt = duplicates = 0
@@ -241,20 +273,29 @@ class CommitLoop:
 class CommitLoops:
     """The commit loops of one process by name, each made when first asked for.
 
-    `on_batch` is told the loop's name, the number of acts, the attempts and the seconds of every batch.
+    `on_batch` is told the loop's name, the number of acts, the attempts and the seconds of every batch. While it is
+    open (`async with`) processes of one machine that contend share their batches.
     """
 
     def __init__(self, database: Database, now: Callable[[], datetime] = utc_now, on_batch: OnBatch = _ignore) -> None:
         self._database = database
         self._now = now
         self._on_batch = on_batch
+        self._handover = Handover(lambda name, batch: self[name].take_over(batch))
         self.loops: dict[str, CommitLoop] = {}
+
+    async def __aenter__(self) -> CommitLoops:
+        await self._handover.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._handover.__aexit__(*error)
+        await self.drain()
 
     def __getitem__(self, name: str) -> CommitLoop:
         if name not in self.loops:
-            self.loops[name] = CommitLoop(
-                self._database, name, self._now, on_batch=self._on_batch, turns=Turns(self._database, name)
-            )
+            turns = Turns(self._database, name, self._handover)
+            self.loops[name] = CommitLoop(self._database, name, self._now, on_batch=self._on_batch, turns=turns)
         return self.loops[name]
 
     async def drain(self) -> None:

@@ -15,7 +15,9 @@ from pymongo.errors import PyMongoError
 from datastores import leases
 from datastores.mongo import Database
 
-TURN_S: Final = 0.2
+from .handover import Handover
+
+TURN_S: Final = 0.3
 # Longer than a turn, so that a process that ends in the middle of a batch does not let two others in.
 LEASE_S: Final = 1.0
 MAX_WAIT_S: Final = 2.0
@@ -30,51 +32,66 @@ _GRACE_S: Final = 0.004
 class Turns:
     """The turns of one process at one loop's head.
 
-    Costs nothing until batches lose against another process; then each works for 0.2 s at a time and waits for its
-    next turn, at most 2 s, where all would otherwise throw most of their work away.
+    Costs nothing until batches lose against another process. Then one process has the turn, for as long as nobody who
+    cannot reach it wants it, and the others of its machine hand their acts over to it. Processes of other machines wait
+    for a turn of their own, at most 2 s, and each has 0.3 s at a time, where all would otherwise throw most of their
+    work away.
     """
 
     database: Database
     name: str
+    handover: Handover | None = None
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
     owner: str = field(default_factory=lambda: uuid4().hex)
     _contended_until: float = 0.0
     _turn_ends: float | None = None
+    _is_wanted: bool = False
+    _host: str | None = None
 
     def lost(self, attempt: int) -> None:
         """A batch has lost against another process, for the `attempt`th time."""
         if attempt >= LOSSES:
             self._contended_until = self.clock() + REMEMBERED_S
 
-    async def wait(self) -> None:
-        """Return when it is this process's turn, or when it has waited long enough."""
+    async def wait(self) -> str | None:
+        """Return when it is this process's turn, or when it has waited long enough.
+
+        Where another process of this machine has the turn, return at once with the address to hand acts over to.
+        """
         now = self.clock()
         if self._turn_ends is not None:
             if now < self._turn_ends:
-                return
-            await self.end()
-            await asyncio.sleep(_YIELD_S)
+                return None
+            if self._is_wanted:
+                await self.end()
+                await asyncio.sleep(_YIELD_S)
+            elif self.handover is not None and self.handover.has_guests:
+                self._contended_until = now + REMEMBERED_S
         if now > self._contended_until:
-            return
-        while self.clock() < now + MAX_WAIT_S:
-            try:
-                lease = await leases.acquire(self.database, self._lease, self.owner, LEASE_S)
-            except PyMongoError:
-                return
-            if lease is not None:
-                self._turn_ends = self.clock() + TURN_S
-                return
-            self._contended_until = self.clock() + REMEMBERED_S
-            await asyncio.sleep(_POLL_S * (0.5 + self.jitter()))
+            self._turn_ends = self._host = None
+            return None
+        return self._host or await self._contend(now)
+
+    def host_answered(self) -> None:
+        """Who has the turn has committed what was handed over."""
+        self._contended_until = self.clock() + REMEMBERED_S
+
+    def host_failed(self) -> None:
+        """Who had the turn does not answer: go on without it."""
+        self._host = None
+        self._contended_until = 0.0
 
     async def pause(self, has_more: Callable[[], bool]) -> None:
-        """End the turn unless there is more to do within some milliseconds: who was just answered asks again soon."""
-        if self._turn_ends is None or has_more():
+        """Between two batches: let those who were just answered ask again, and end the turn where nobody does."""
+        if self._turn_ends is None:
             return
-        await asyncio.sleep(_GRACE_S)
-        if not has_more():
-            await self.end()
+        if self.handover is not None and self.handover.has_guests:
+            await self.handover.gather_guests()
+        elif self._is_wanted and not has_more():
+            await asyncio.sleep(_GRACE_S)
+            if not has_more():
+                await self.end()
 
     async def end(self) -> None:
         """Let others go on: the turn is over, or there is nothing to do."""
@@ -85,6 +102,28 @@ class Turns:
             await leases.release(self.database, self._lease, self.owner)
         except PyMongoError:
             return
+
+    async def _contend(self, now: float) -> str | None:
+        address = self.handover.address if self.handover is not None else None
+        wants = False
+        while self.clock() < now + MAX_WAIT_S:
+            try:
+                lease = await leases.contend(self.database, self._lease, self.owner, LEASE_S, address, wants=wants)
+            except PyMongoError:
+                break
+            if lease is not None and lease["owner"] == self.owner:
+                self._turn_ends = self.clock() + TURN_S
+                self._is_wanted = lease["is_wanted"]
+                return None
+            self._turn_ends = None
+            self._contended_until = self.clock() + REMEMBERED_S
+            if lease is not None and self.handover is not None and self.handover.reaches(lease["address"]):
+                self._host = lease["address"]
+                return self._host
+            wants = True
+            await asyncio.sleep(_POLL_S * (0.5 + self.jitter()))
+        self._turn_ends = None
+        return None
 
     @property
     def _lease(self) -> str:

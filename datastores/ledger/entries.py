@@ -350,8 +350,14 @@ def _leg(work: Work, account: Account, delta: int, draft: Draft, created_at: dat
     status = draft.status.value if draft.status else account["status"]
     if draft.effect is not Effect.NOTHING:
         spent = spent_after(account, delta, draft.kind, draft.effect, created_at, reserve)
-        counted = {} if spent is None else {"spent": spent}
-        work.update(ACCOUNTS, account_id, **after, status=status, **counted)
+        changes: dict[str, Any] = {
+            name: value for name, value in after.items() if cast("dict[str, Any]", account)[name] != value
+        }
+        if spent is not None:
+            changes["spent"] = spent
+        if draft.status:
+            changes["status"] = status
+        work.update(ACCOUNTS, account_id, **changes)
     return {
         "account_id": account_id,
         "owner_id": account["owner_id"],

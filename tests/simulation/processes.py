@@ -44,7 +44,7 @@ class Process:
         """Its commit loop of this name, made when first asked for."""
         if name not in self._loops:
             jitter, clock = self.random.random, self._clock
-            turns = Turns(self.database, name, clock, jitter, self.name) if self.takes_turns else None
+            turns = Turns(self.database, name, None, clock, jitter, self.name) if self.takes_turns else None
             self._loops[name] = CommitLoop(self.database, name, self.now, jitter, clock=clock, turns=turns)
         return self._loops[name]
 

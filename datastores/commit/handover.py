@@ -1,0 +1,297 @@
+"""Handing over: acts given to another process of this machine that has the turn, so that both share its batches.
+
+Processes find one another by the lease of a turn, which names a socket. The socket lies in a folder that only this user
+may enter, and each side asks the system who is at the other end. What is sent is pickled, and what is received may name
+nothing but acts, outcomes and errors of the datastores. Nothing rests on it: an act that is not answered is committed
+where it came from, and finds out there whether it happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import pickle
+import shutil
+import socket
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from datastores.errors import ExpectedError
+
+from .work import Act
+
+MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
+MAX_CONNECTIONS: Final = 64
+ANSWER_TIMEOUT_S: Final = 40.0
+CONNECT_TIMEOUT_S: Final = 1.0
+GATHER_S: Final = 0.01
+_RECENT_S: Final = 0.05
+_PARAMETERS: Final = "__dataclass_params__"
+_LENGTH: Final = struct.Struct("!I")
+_SAFE: Final = frozenset(
+    {
+        ("datetime", "datetime"),
+        ("datetime", "timedelta"),
+        ("decimal", "Decimal"),
+        ("bson.int64", "Int64"),
+        ("builtins", "frozenset"),
+        ("builtins", "set"),
+    }
+)
+
+Batch = Sequence[tuple[Act[Any], int]]
+TakeOver = Callable[[str, Batch], Sequence[asyncio.Future[Any]]]
+
+
+class NotHandedOverError(Exception):
+    """The other process did not answer: whether it did anything is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The ExpectedError that an act ended with."""
+
+    error: ExpectedError
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """An act for which the other process has no outcome: its sender commits it."""
+
+
+@dataclass(slots=True, eq=False)
+class _Guest:
+    """A process that hands its acts over to this one."""
+
+    writer: asyncio.StreamWriter
+    under_way: int = 0
+    answered_at: float = float("-inf")
+
+
+@dataclass(slots=True)
+class _Host:
+    """A process that takes acts over from this one."""
+
+    writer: asyncio.StreamWriter
+    answers: dict[int, asyncio.Future[list[Any]]] = field(default_factory=dict)
+
+
+class Handover:
+    """The way between the commit loops of this machine's processes; `async with` opens it.
+
+    `take_over` puts a batch into the loop of that name, and returns what will be the outcomes.
+    """
+
+    def __init__(self, take_over: TakeOver, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._take_over = take_over
+        self._clock = clock
+        self._folder: Path | None = None
+        self._server: asyncio.Server | None = None
+        self._guests: set[_Guest] = set()
+        self._hosts: dict[str, _Host] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._arrived = asyncio.Event()
+        self._sent = 0
+
+    @property
+    def address(self) -> str | None:
+        """Where other processes of this machine reach this one; None while closed, or where no such sockets exist."""
+        return None if self._folder is None else str(self._folder / "acts")
+
+    async def __aenter__(self) -> Handover:
+        if not hasattr(socket, "AF_UNIX"):
+            return self
+        folder = Path(tempfile.mkdtemp(prefix="agora-"))
+        try:
+            self._server = await asyncio.start_unix_server(self._welcome, str(folder / "acts"))
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return self
+        self._folder = folder
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        for host in self._hosts.values():
+            host.writer.close()
+        for guest in self._guests:
+            guest.writer.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def reaches(self, address: str | None) -> bool:
+        """Whether another process of this machine is at the address."""
+        if address is None or self.address is None or address == self.address:
+            return False
+        try:
+            return os.stat(address).st_uid == os.getuid()
+        except OSError:
+            return False
+
+    async def hand_over(self, address: str, name: str, batch: Batch) -> list[Any]:
+        """For each act its outcome, `Refused` or `Unanswered`, from the loop of this name in the process at `address`.
+
+        Raises NotHandedOverError, at the latest after 40 s.
+        """
+        try:
+            host = self._hosts.get(address) or await self._connect(address)
+            self._sent += 1
+            number = self._sent
+            frame = pickle.dumps((number, name, list(batch)), protocol=5)
+            answer = host.answers[number] = asyncio.get_running_loop().create_future()
+            try:
+                await _send(host.writer, frame)
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    outcomes: list[Any] = await answer
+                    return outcomes
+            finally:
+                answer.cancel()
+                host.answers.pop(number, None)
+        except (OSError, TimeoutError, ValueError, TypeError, AttributeError, pickle.PicklingError) as error:
+            raise NotHandedOverError(str(error)) from error
+
+    async def gather_guests(self) -> None:
+        """Wait, at most 10 ms, for those who were just answered: they ask again at once, and one batch takes all."""
+        ends = self._clock() + GATHER_S
+        while (left := ends - self._clock()) > 0 and any(self._is_expected(guest) for guest in self._guests):
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._arrived.wait()
+
+    @property
+    def has_guests(self) -> bool:
+        """Whether others have handed acts over a moment ago."""
+        now = self._clock()
+        return any(guest.under_way or now - guest.answered_at < _RECENT_S for guest in self._guests)
+
+    def _is_expected(self, guest: _Guest) -> bool:
+        return guest.under_way == 0 and self._clock() - guest.answered_at < _RECENT_S
+
+    async def _connect(self, address: str) -> _Host:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_unix_connection(address)
+        if not _is_own_user(writer):
+            writer.close()
+            raise ConnectionRefusedError("another user is at this address")
+        host = self._hosts[address] = _Host(writer)
+        self._start(self._read_answers(address, host, reader))
+        return host
+
+    async def _read_answers(self, address: str, host: _Host, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                number, outcomes = _loads(await _receive(reader))
+                answer = host.answers.get(number)
+                if answer is not None and not answer.done():
+                    answer.set_result(outcomes)
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+            pass
+        finally:
+            self._hosts.pop(address, None)
+            host.writer.close()
+            for answer in host.answers.values():
+                if not answer.done():
+                    answer.set_exception(ConnectionResetError("the other process has gone"))
+
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._guests) >= MAX_CONNECTIONS or not _is_own_user(writer):
+            writer.close()
+            return
+        guest = _Guest(writer)
+        self._guests.add(guest)
+        try:
+            while True:
+                number, name, batch = _loads(await _receive(reader))
+                guest.under_way += 1
+                self._arrived.set()
+                self._start(self._answer(guest, number, name, batch))
+        except (OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError):
+            pass
+        finally:
+            self._guests.discard(guest)
+            writer.close()
+
+    async def _answer(self, guest: _Guest, number: int, name: str, batch: Batch) -> None:
+        try:
+            found = await asyncio.gather(*self._take_over(name, batch), return_exceptions=True)
+        except ExpectedError:
+            found = [RuntimeError("there are too many already")] * len(batch)
+        outcomes = [_told(outcome) for outcome in found]
+        try:
+            frame = pickle.dumps((number, outcomes), protocol=5)
+        except (TypeError, AttributeError, pickle.PicklingError):
+            frame = pickle.dumps((number, [Unanswered()] * len(outcomes)), protocol=5)
+        guest.under_way -= 1
+        guest.answered_at = self._clock()
+        with suppress(OSError):
+            await _send(guest.writer, frame)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what names only values: frozen dataclasses, enumerations and errors of datastores, and plain types."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _SAFE:
+            return super().find_class(module, name)
+        if module.startswith("datastores."):
+            found = super().find_class(module, name)
+            if isinstance(found, type) and (_is_value(found) or issubclass(found, Enum | ExpectedError)):
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} is not for handing over")
+
+
+def _is_value(found: type) -> bool:
+    parameters = getattr(found, _PARAMETERS, None)
+    return parameters is not None and bool(parameters.frozen)
+
+
+def _told(outcome: Any) -> Any:
+    if isinstance(outcome, ExpectedError):
+        return Refused(outcome)
+    return Unanswered() if isinstance(outcome, BaseException) else outcome
+
+
+def _loads(frame: bytes) -> Any:
+    return _Unpickler(io.BytesIO(frame)).load()
+
+
+async def _send(writer: asyncio.StreamWriter, frame: bytes) -> None:
+    if len(frame) > MAX_FRAME_BYTES:
+        raise ValueError(f"{len(frame)} bytes are too many to hand over")
+    writer.write(_LENGTH.pack(len(frame)) + frame)
+    await writer.drain()
+
+
+async def _receive(reader: asyncio.StreamReader) -> bytes:
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    if length > MAX_FRAME_BYTES:
+        raise ValueError(f"{length} bytes are too many to take over")
+    return await reader.readexactly(length)
+
+
+def _is_own_user(writer: asyncio.StreamWriter) -> bool:
+    """Whether the process at the other end belongs to this user; the folder says so where the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    _pid, uid, _gid = struct.unpack("3i", credentials)
+    return bool(uid == os.getuid())
