@@ -13,13 +13,13 @@ from tests.simulation.database import SimulatedDatabase
 from tests.simulation.history import simulate
 from tests.simulation.towns import INDEXES
 
-MAX_SEEDS: Final = 60
+MAX_SEEDS: Final = 300
 WITHOUT_INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {collection: [] for collection in INDEXES}
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def caught(town: str, found: str, indexes: Mapping[str, Sequence[IndexModel]] = INDEXES) -> bool:
-    """Whether one of 60 seeds in this town finds it."""
+    """Whether one of 300 seeds in this town finds it."""
     results = (simulate(seed, town=town, indexes=indexes) for seed in range(MAX_SEEDS))
     return any(found in problem for result in results for problem in result.problems)
 
