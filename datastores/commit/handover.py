@@ -33,6 +33,7 @@ MAX_CONNECTIONS: Final = 64
 ANSWER_TIMEOUT_S: Final = 40.0
 CONNECT_TIMEOUT_S: Final = 1.0
 GATHER_S: Final = 0.01
+SHARED_S: Final = 0.25
 _RECENT_S: Final = 0.05
 _PARAMETERS: Final = "__dataclass_params__"
 _LENGTH: Final = struct.Struct("!I")
@@ -63,6 +64,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """For each act its outcome, `Refused` or `Unanswered`; and whether the batches were shared with anybody."""
+
+    outcomes: list[Any]
+    is_shared: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Unanswered:
     """An act for which the other process has no outcome: its sender commits it."""
 
@@ -81,7 +90,7 @@ class _Host:
     """A process that takes acts over from this one."""
 
     writer: asyncio.StreamWriter
-    answers: dict[int, asyncio.Future[list[Any]]] = field(default_factory=dict)
+    answers: dict[int, asyncio.Future[Answer]] = field(default_factory=dict)
 
 
 class Handover:
@@ -93,6 +102,7 @@ class Handover:
     def __init__(self, take_over: TakeOver, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._take_over = take_over
         self._clock = clock
+        self._own_at = float("-inf")
         self._folder: Path | None = None
         self._server: asyncio.Server | None = None
         self._guests: set[_Guest] = set()
@@ -141,8 +151,12 @@ class Handover:
         except OSError:
             return False
 
-    async def hand_over(self, address: str, name: str, batch: Batch) -> list[Any]:
-        """For each act its outcome, `Refused` or `Unanswered`, from the loop of this name in the process at `address`.
+    def note_own(self) -> None:
+        """This process has an act of its own."""
+        self._own_at = self._clock()
+
+    async def hand_over(self, address: str, name: str, batch: Batch) -> Answer:
+        """The answer of the loop of this name in the process at `address`.
 
         Raises NotHandedOverError, at the latest after 40 s.
         """
@@ -155,8 +169,8 @@ class Handover:
             try:
                 await _send(host.writer, frame)
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                    outcomes: list[Any] = await answer
-                    return outcomes
+                    given: Answer = await answer
+                    return given
             finally:
                 answer.cancel()
                 host.answers.pop(number, None)
@@ -178,6 +192,13 @@ class Handover:
         now = self._clock()
         return any(guest.under_way or now - guest.answered_at < _RECENT_S for guest in self._guests)
 
+    def _is_shared(self, guest: _Guest) -> bool:
+        """Whether anybody but this guest has had acts a moment ago."""
+        now = self._clock()
+        others = (other for other in self._guests if other is not guest)
+        busy = any(other.under_way or now - other.answered_at < SHARED_S for other in others)
+        return busy or now - self._own_at < SHARED_S
+
     def _is_expected(self, guest: _Guest) -> bool:
         return guest.under_way == 0 and self._clock() - guest.answered_at < _RECENT_S
 
@@ -194,10 +215,10 @@ class Handover:
     async def _read_answers(self, address: str, host: _Host, reader: asyncio.StreamReader) -> None:
         try:
             while True:
-                number, outcomes = _loads(await _receive(reader))
+                number, outcomes, is_shared = _loads(await _receive(reader))
                 answer = host.answers.get(number)
                 if answer is not None and not answer.done():
-                    answer.set_result(outcomes)
+                    answer.set_result(Answer(outcomes, is_shared))
         except (OSError, EOFError, ValueError, pickle.UnpicklingError):
             pass
         finally:
@@ -231,10 +252,11 @@ class Handover:
         except ExpectedError:
             found = [RuntimeError("there are too many already")] * len(batch)
         outcomes = [_told(outcome) for outcome in found]
+        is_shared = self._is_shared(guest)
         try:
-            frame = pickle.dumps((number, outcomes), protocol=5)
+            frame = pickle.dumps((number, outcomes, is_shared), protocol=5)
         except (TypeError, AttributeError, pickle.PicklingError):
-            frame = pickle.dumps((number, [Unanswered()] * len(outcomes)), protocol=5)
+            frame = pickle.dumps((number, [Unanswered()] * len(outcomes), is_shared), protocol=5)
         guest.under_way -= 1
         guest.answered_at = self._clock()
         with suppress(OSError):

@@ -108,6 +108,8 @@ class CommitLoop:
         OutcomeUnknownError after `timeout_s`. A caller that is cancelled does not cancel the act.
         """
         waiting = self._enqueue(act, weight)
+        if self.turns is not None and self.turns.handover is not None:
+            self.turns.handover.note_own()
         patience = asyncio.get_running_loop().call_later(timeout_s, waiting.give_up)
         try:
             return await waiting.caller
@@ -154,13 +156,13 @@ class CommitLoop:
         assert self.turns.handover is not None
         acts = [(waiting.act, waiting.weight) for waiting in batch]
         try:
-            outcomes = await self.turns.handover.hand_over(host, self.name, acts)
+            answer = await self.turns.handover.hand_over(host, self.name, acts)
         except NotHandedOverError:
-            self.turns.host_failed()
+            self.turns.leave_host()
             return batch
-        self.turns.host_answered()
+        self.turns.host_answered(is_shared=answer.is_shared)
         left: list[_Waiting[Any]] = []
-        for waiting, outcome in zip(batch, outcomes, strict=True):
+        for waiting, outcome in zip(batch, answer.outcomes, strict=True):
             if isinstance(outcome, Unanswered):
                 left.append(waiting)
             else:

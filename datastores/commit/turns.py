@@ -73,12 +73,15 @@ class Turns:
             return None
         return self._host or await self._contend(now)
 
-    def host_answered(self) -> None:
-        """Who has the turn has committed what was handed over."""
-        self._contended_until = self.clock() + REMEMBERED_S
+    def host_answered(self, *, is_shared: bool) -> None:
+        """Who has the turn has committed what was handed over; alone there is no reason to go on handing over."""
+        if is_shared:
+            self._contended_until = self.clock() + REMEMBERED_S
+        else:
+            self.leave_host()
 
-    def host_failed(self) -> None:
-        """Who had the turn does not answer: go on without it."""
+    def leave_host(self) -> None:
+        """Go on without who had the turn."""
         self._host = None
         self._contended_until = 0.0
 

@@ -100,6 +100,19 @@ async def test_a_host_that_has_gone_costs_nothing_but_the_way(
     assert await bare_database.count("accounts", {}) == 9
 
 
+async def test_who_finds_nobody_else_at_the_host_goes_on_alone(loops: tuple[CommitLoops, CommitLoops]) -> None:
+    host, guest = (contended(each) for each in loops)
+    await opened(host, 1, "first")
+    handed = loops[0]._handover
+    handed._own_at -= 2 * handover.SHARED_S
+
+    await opened(guest, 1, "handed over")
+    await opened(guest, 4, "alone")
+
+    assert host.statistics.acts == 2
+    assert guest.statistics.acts == 4
+
+
 async def test_what_cannot_be_handed_over_is_committed_where_it_came_from(
     bare_database: Database, loops: tuple[CommitLoops, CommitLoops]
 ) -> None:
@@ -127,7 +140,7 @@ async def test_expected_errors_travel_and_others_leave_the_act_to_its_sender() -
         assert guest.reaches(host.address)
         assert not guest.reaches(guest.address)
         assert host.address is not None
-        done, refused, left = await guest.hand_over(host.address, "ledger", [])
+        done, refused, left = (await guest.hand_over(host.address, "ledger", [])).outcomes
 
     assert done == "ledger"
     assert isinstance(refused, Refused)
@@ -170,4 +183,4 @@ async def test_garbage_ends_a_connection_and_nothing_else() -> None:
             writer.write_eof()
             assert await reader.read() == b""
             writer.close()
-        assert await guest.hand_over(host.address, "ledger", []) == ["done"]
+        assert (await guest.hand_over(host.address, "ledger", [])).outcomes == ["done"]
