@@ -135,7 +135,7 @@ def append_capture(
     """
     hold, record = _hold(work, hold_id)
     captured = record.get("captured", 0)
-    left = hold["amount"] - captured
+    left = _left(hold, record)
     part = left if amount is None else amount
     error = _ended(record) or _expired(work, hold) or _refused_part(part, left) or _frozen(work, hold)
     if error is not None:
@@ -165,7 +165,7 @@ def append_void(work: Work, command: Command, hold_id: str) -> Outcome:
     if error is None and command.caller != SYSTEM:
         error = _expired(work, hold)
     if error is not None:
-        return _refused(work, command, hold, EntryKind.VOID, hold["amount"] - record.get("captured", 0), error)
+        return _refused(work, command, hold, EntryKind.VOID, _left(hold, record), error)
     return Outcome(_give_back(work, command, hold, record))
 
 
@@ -195,6 +195,10 @@ def _hold(work: Work, hold_id: str) -> tuple[Entry, TransferRecord]:
     if hold is None or record is None or not is_hold(hold):
         raise NotFoundError("There is no such hold")
     return hold, record
+
+
+def _left(hold: Entry, record: TransferRecord) -> int:
+    return hold["amount"] - record.get("captured", 0) if record.get("state") == TransferState.PENDING else 0
 
 
 def _ended(record: TransferRecord) -> ExpectedError | None:
@@ -243,11 +247,10 @@ def _refused(work: Work, command: Command, hold: Entry, kind: EntryKind, part: i
 
 
 def _give_back(work: Work, command: Command, hold: Entry, record: TransferRecord, code: str | None = None) -> Entry:
-    captured = record.get("captured", 0)
-    rest = hold["amount"] - captured
+    rest = _left(hold, record)
     legs = _legs(hold, rest, forward=False)
     entry = append(work, command, resolution(hold, EntryKind.VOID, Effect.RELEASE, legs, rest, "payment.voided"))
-    state = TransferState.POSTED if captured else TransferState.VOIDED
+    state = TransferState.POSTED if record.get("captured") else TransferState.VOIDED
     _end(work, hold["_id"], state, entry)
     record_transfer(work, hold["_id"], code=code)
     return entry

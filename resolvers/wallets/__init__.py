@@ -12,6 +12,7 @@ from .opening import close_wallet, open_wallet
 from .rails import ask_rails, top_up_wallet, withdraw_from_wallet
 from .reading import (
     entries,
+    entry_receipts,
     legs_by_id,
     may_attach_payment_request,
     may_attach_transfer,
@@ -43,6 +44,7 @@ __all__ = [
     "decided",
     "decline_payment_request",
     "entries",
+    "entry_receipts",
     "exchange_funds",
     "expire_holds",
     "expire_payment_requests",

@@ -90,6 +90,9 @@ class LedgerEntryFields:
     transfer: Transfer | None = loads(Transfer, key="transfer_id", description="The transfer that it belongs to.")
     memo: str | None = batched(use_cases.memos, description="What the sender wrote, at most 280 characters.")
     hash: str = plain(description="SHA-256 over this entry and the hash of the one before it, in hex.")
+    receipt: Receipt | None = batched(
+        use_cases.entry_receipts, description="Proof of this very entry, such as one of several captures."
+    )
 
 
 @wallets.extends(Transfer)

@@ -23,6 +23,8 @@ HELD = f"replayed cursor wallet {{ available {MONEY} pendingIn {MONEY} pendingOu
 WALLET = """{ viewer { wallet(currency: "EUR") {
   posted { amount } available { amount } pendingOut { amount } pendingIn { amount }
   entries(first: 50, states: [PENDING, POSTED, REFUSED]) { nodes { kind state amount { amount } } } } } }"""
+RECEIPTS = """{ viewer { wallet(currency: "EUR") { entries(first: 10, states: [PENDING, POSTED, REFUSED]) { nodes {
+  seq hash receipt { seq body entryHash previousHash headSeq headHash keyId signature } } } } } }"""
 TRANSFER = f"query ($id: ID!) {{ transfer(id: $id) {{ {HOLD.removeprefix('transfer {')} }}"
 BALANCES = """subscription ($after: Cursor) { balanceChanged(after: $after) {
   cursor entry { kind amount { amount } } wallet { pendingOut { amount } } } }"""
@@ -62,6 +64,10 @@ async def entries(town: Town, who: str) -> list[tuple[str, str, str]]:
     """The newest entries of somebody's wallet: kind, state, amount."""
     nodes = (await town.ask(who, WALLET))["viewer"]["wallet"]["entries"]["nodes"]
     return [(node["kind"], node["state"], node["amount"]["amount"]) for node in nodes]
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 def in_days(days: float) -> str:
@@ -109,6 +115,33 @@ async def test_captured_in_parts_each_with_a_receipt(town: Town) -> None:
         ("CAPTURE", "POSTED", "2.00"),
         ("HOLD", "PENDING", "6.00"),
     ]
+
+
+async def test_each_entry_of_a_hold_has_a_receipt_that_holds_for_each_side(town: Town) -> None:
+    one, other, id = await held(town, memo="A room")
+    await capture(town, other, id, "2.00")
+    await capture(town, other, id, "1.00", final=True)
+    assert (await capture(town, other, id))["code"] == "HOLD_RESOLVED"
+    keys = await ledger.public_keys(town.gateway.database)
+
+    said: dict[str, list[Any]] = {}
+    for who in (one, other):
+        nodes = (await town.ask(who, RECEIPTS))["viewer"]["wallet"]["entries"]["nodes"]
+        assert [int(node["receipt"]["seq"]) for node in nodes] == [int(node["seq"]) for node in nodes]
+        assert [node["receipt"]["entryHash"] for node in nodes] == [node["hash"] for node in nodes]
+        receipts = [{_snake(name): value for name, value in node["receipt"].items()} for node in nodes]
+        said[who] = [ledger.check_receipt(receipt, keys) for receipt in receipts]
+
+    mine = [(body["kind"], body["state"], body["amount"]) for body in said[other]]
+    assert mine == [
+        ("CAPTURE", "REFUSED", "0"),
+        ("VOID", "POSTED", "300"),
+        ("CAPTURE", "POSTED", "100"),
+        ("CAPTURE", "POSTED", "200"),
+        ("HOLD", "PENDING", "600"),
+    ]
+    assert [(body["kind"], body["state"], body["amount"]) for body in said[one]][:4] == mine[1:]
+    assert {body["memo"]["text"] for body in said[other][1:]} == {"A room"}
 
 
 async def test_a_final_capture_gives_back_the_rest_at_once(town: Town) -> None:

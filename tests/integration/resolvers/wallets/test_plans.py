@@ -36,6 +36,9 @@ async def busy(database: Database) -> tuple[Ask, str, str, str]:
     wallet = await fill(ask, ann, "100")
     for n in range(PAYMENTS):
         await pay(ask, ann, bob, "1")
+        await wallets.hold_funds(
+            ask(ann), idempotency_key=f"hold-{n}", amount=amount("1"), to=wallets.Target(user_id=bob)
+        )
         await wallets.request_payment(ask(bob), idempotency_key=str(n), payer_id=ann, amount=amount("1"))
     return ask, ann, bob, wallet
 
@@ -93,6 +96,7 @@ async def test_what_the_sweeper_asks(bare_database: Database) -> None:
     async def read() -> None:
         await wallets.finish_follow_ups(ask(None))
         await wallets.expire_payment_requests(ask(None))
+        await wallets.expire_holds(ask(None))
 
     plans = await costs(bare_database, read)
 
