@@ -18,7 +18,7 @@ from datastores.mongo import Database
 from resolvers.chores import Chore
 from resolvers.context import Context
 
-MAX_TIMEOUT_S: Final = 120.0
+MAX_TIMEOUT_S: Final = 280.0
 # How long a chore that was told to end may go on before its lease can be another's.
 SLACK_S: Final = 5.0
 GRACE_S: Final = 5.0

@@ -17,7 +17,7 @@ TIMEOUT_S: Final = 10.0
 class Chore:
     """`run` does a bounded piece of work and answers how many things it did: 0 when nothing is left to do.
 
-    It may be broken off at any moment and must then be done again without harm; it gets `timeout_s` (at most 120).
+    It may be broken off at any moment and must then be done again without harm; it gets `timeout_s` (at most 280).
     """
 
     name: str
@@ -31,7 +31,7 @@ CHORES: Final[tuple[Chore, ...]] = (
     Chore("ask_rails", wallets.ask_rails, timeout_s=30.0),
     Chore("expire_payment_requests", wallets.expire_payment_requests),
     Chore("expire_holds", wallets.expire_holds),
-    Chore("reconcile_days", wallets.reconcile_days, timeout_s=115.0, interval_s=60.0),
+    Chore("reconcile_days", wallets.reconcile_days, timeout_s=270.0, interval_s=60.0),
     Chore("expire_orders", merchants.expire_orders),
     Chore("complete_orders", merchants.complete_orders),
     Chore("finish_order_follow_ups", merchants.finish_order_follow_ups),

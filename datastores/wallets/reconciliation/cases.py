@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -61,10 +62,13 @@ class Case:
 
 async def cases(database: Database, scope: Scope, ids: Sequence[str]) -> list[Case]:
     """The cases of at most 1,000 ids, in their order; five reads, whatever their number."""
-    instructions = await instructions_by_ids(database, ids)
-    entries = await ledger.entries_by_ids(database, ids)
-    ends = {id: end for id, end in (await ledger.resolutions(database, ids)).items() if end["seq"] <= scope.newest}
-    lines = await line_sums(database, scope.rail, ids)
+    instructions, entries, resolved, lines = await asyncio.gather(
+        instructions_by_ids(database, ids),
+        ledger.entries_by_ids(database, ids),
+        ledger.resolutions(database, ids),
+        line_sums(database, scope.rail, ids),
+    )
+    ends = {id: end for id, end in resolved.items() if end["seq"] <= scope.newest}
     undone = await _reversals(database, scope, ids, ends)
     return [
         _case(scope, id, instruction, entry, ends.get(id), undone.get(id, []), lines.get(id, []))

@@ -176,7 +176,7 @@ async def test_chores_have_names_and_limits(ctx: Context) -> None:
     with pytest.raises(ValueError, match="a name of its own"):
         sweeper_of(ctx, Chore("work", Work()), Chore("work", Work()))
     with pytest.raises(ValueError, match="timeout"):
-        sweeper_of(ctx, Chore("work", Work(), timeout_s=121))
+        sweeper_of(ctx, Chore("work", Work(), timeout_s=281))
 
 
 async def test_the_chores_of_the_system_run_on_an_empty_database(ctx: Context) -> None:

@@ -28,8 +28,9 @@ from tests.integration.plans import plans_of
 from tests.integration.resolvers.people import Ask, people
 from tests.integration.resolvers.wallets.purses import amount, key
 
-DAY = date(2026, 3, 14)
-NOON = datetime(2026, 3, 14, 12)
+# Lines are kept for 100 days of real time, so a day that is to be played through must not be long over.
+DAY = date(2096, 3, 14)
+NOON = datetime(2096, 3, 14, 12)
 STRANGER = "ent_01JD0000000000000000000000"
 
 
@@ -67,7 +68,7 @@ class Town:
 
     async def reconcile(self, day: date = DAY, now: datetime | None = None) -> Reconciliation:
         """The report of a day, by default looked at the morning after."""
-        at = now or datetime(2026, 3, 15, 1) if day == DAY else now or datetime.combine(day, NOON.time()) + timedelta(1)
+        at = now or datetime(2096, 3, 15, 1) if day == DAY else now or datetime.combine(day, NOON.time()) + timedelta(1)
         rails = store.connected_rails({"sandbox"}, self.database, lambda: at)
         return await store.reconcile(self.database, "sandbox", rails["sandbox"], day, lambda: at)
 
@@ -133,12 +134,12 @@ class TestADayThatAgrees:
 
     async def test_only_that_day(self, town: Town) -> None:
         for day in range(12, 17):
-            town.now = datetime(2026, 3, day, 23, 59, 59, 999_000)
+            town.now = datetime(2096, 3, day, 23, 59, 59, 999_000)
             await town.move("ok")
-            town.now = datetime(2026, 3, day + 1)
+            town.now = datetime(2096, 3, day + 1)
             await town.move("ok", "1")
 
-        report = await town.reconcile(DAY, datetime(2026, 3, 20))
+        report = await town.reconcile(DAY, datetime(2096, 3, 20))
 
         assert sums(report) == equal(600, 0)
         assert (report["agreed"], report["counts"], report["note_counts"]) == (2, {}, {})
@@ -152,7 +153,7 @@ class TestADayThatAgrees:
         await town.database.update_many("sandbox_rail", {"_id": {"$in": pending}}, {"$set": {"settles_at": NOON}})
         await town.ask_rails()
         steps: list[tuple[str, int, int | None]] = []
-        at = datetime(2026, 3, 15, 1)
+        at = datetime(2096, 3, 15, 1)
         rails = store.connected_rails({"sandbox"}, town.database, lambda: at)
 
         report = await store.reconcile(
@@ -171,13 +172,13 @@ class TestADayThatAgrees:
 
 class TestAcrossMidnight:
     async def test_settled_before_and_heard_after(self, town: Town) -> None:
-        town.now = datetime(2026, 3, 14, 23, 59, 50)
+        town.now = datetime(2096, 3, 14, 23, 59, 50)
         await town.move("slow")
         await town.move("lost", "1")
-        town.now = datetime(2026, 3, 15, 0, 0, 5)
+        town.now = datetime(2096, 3, 15, 0, 0, 5)
         assert await town.ask_rails() == 2
 
-        before, after = await town.reconcile(), await town.reconcile(date(2026, 3, 15))
+        before, after = await town.reconcile(), await town.reconcile(date(2096, 3, 15))
 
         assert (before["counts"], before["note_counts"]) == ({}, {"TIMING": 2})
         assert sums(before) == {"ledger": (0, 0), "ours": (600, 0), "rail": (600, 0)}
@@ -185,30 +186,30 @@ class TestAcrossMidnight:
         assert sums(after) == {"ledger": (600, 0), "ours": (0, 0), "rail": (0, 0)}
 
     async def test_the_later_day_first(self, town: Town) -> None:
-        town.now = datetime(2026, 3, 14, 23, 59, 50)
+        town.now = datetime(2096, 3, 14, 23, 59, 50)
         await town.move("slow")
-        town.now = datetime(2026, 3, 15, 0, 0, 5)
+        town.now = datetime(2096, 3, 15, 0, 0, 5)
         await town.ask_rails()
 
-        after, before = await town.reconcile(date(2026, 3, 15)), await town.reconcile()
+        after, before = await town.reconcile(date(2096, 3, 15)), await town.reconcile()
 
         assert (after["counts"], after["note_counts"]) == ({}, {"TIMING": 1})
         assert (before["counts"], before["note_counts"]) == ({}, {"TIMING": 1})
 
     async def test_asked_before_settled_after(self, town: Town) -> None:
-        town.now = datetime(2026, 3, 14, 23, 59, 59)
+        town.now = datetime(2096, 3, 14, 23, 59, 59)
         await town.move("slow")
-        town.now = datetime(2026, 3, 15, 0, 0, 5)
+        town.now = datetime(2096, 3, 15, 0, 0, 5)
         await town.ask_rails()
 
         assert (await town.reconcile())["totals"] == {}
-        assert sums(await town.reconcile(date(2026, 3, 15))) == equal(500, 0)
+        assert sums(await town.reconcile(date(2096, 3, 15))) == equal(500, 0)
 
     async def test_settled_there_and_still_to_be_asked_here(self, town: Town) -> None:
-        town.now = datetime(2026, 3, 14, 23, 59, 50)
+        town.now = datetime(2096, 3, 14, 23, 59, 50)
         id = await town.move("slow")
 
-        report = await town.reconcile(now=datetime(2026, 3, 15, 0, 10))
+        report = await town.reconcile(now=datetime(2096, 3, 15, 0, 10))
 
         assert (report["counts"], report["note_counts"]) == ({}, {"IN_TRANSIT": 1})
         assert report["notes"][0]["id"] == id
@@ -216,13 +217,13 @@ class TestAcrossMidnight:
 
     async def test_settled_long_after_we_began_to_ask_rarely(self, town: Town) -> None:
         id = await town.move("late")
-        await town.book(id, settles_at=datetime(2026, 3, 17, 3))
+        await town.book(id, settles_at=datetime(2096, 3, 17, 3))
         for hour in range(1, 72):
             town.now = NOON + timedelta(hours=hour)
             await town.ask_rails()
 
-        waiting = await town.reconcile(date(2026, 3, 16), datetime(2026, 3, 17, 1))
-        settled = await town.reconcile(date(2026, 3, 17))
+        waiting = await town.reconcile(date(2096, 3, 16), datetime(2096, 3, 17, 1))
+        settled = await town.reconcile(date(2096, 3, 17))
 
         # It was pending that night, but what was heard since is not forgotten when a day is looked at again.
         assert waiting["counts"] == {}
@@ -263,7 +264,7 @@ async def gone_there(town: Town, id: str) -> None:
 
 async def elsewhere_there(town: Town, id: str) -> None:
     await town.book(id, settles_at=NOON - timedelta(days=40))
-    await town.reconcile(DAY - timedelta(days=40), datetime(2026, 3, 15, 1))
+    await town.reconcile(DAY - timedelta(days=40), datetime(2096, 3, 15, 1))
     await town.database.delete_many("rail_lines", {})
 
 
@@ -396,8 +397,8 @@ class TestFindings:
 
         soon = await town.reconcile(now=NOON + timedelta(minutes=59))
         late = await town.reconcile(now=NOON + timedelta(minutes=60))
-        next_day = await town.reconcile(date(2026, 3, 15))
-        day_before = await town.reconcile(date(2026, 3, 13))
+        next_day = await town.reconcile(date(2096, 3, 15))
+        day_before = await town.reconcile(date(2096, 3, 13))
 
         assert (soon["counts"], soon["is_final"]) == ({}, False)
         assert late["counts"] == {"STILL_PENDING": 1}
@@ -430,7 +431,7 @@ class TestFindings:
         town.now = NOON + timedelta(days=1)
         await self.reverse(town, id)
 
-        day, next_day = await town.reconcile(), await town.reconcile(date(2026, 3, 15))
+        day, next_day = await town.reconcile(), await town.reconcile(date(2096, 3, 15))
 
         assert day["counts"] == {"REVERSED_NOT_RETURNED": 1}
         assert next_day["counts"] == {"REVERSED_NOT_RETURNED": 1}
@@ -438,7 +439,7 @@ class TestFindings:
 
     async def test_what_is_lost_on_the_way_is_not_explained_away(self, town: Town) -> None:
         await town.move("ok")
-        at = datetime(2026, 3, 15, 1)
+        at = datetime(2096, 3, 15, 1)
 
         report = await store.reconcile(town.database, "sandbox", Losing(town.database, lambda: at), DAY, lambda: at)
 
@@ -467,9 +468,9 @@ class TestRuns:
         for name in ("totals", "counts", "findings", "agreed", "newest_hash"):
             assert reports[0][name] == reports[1][name] == reports[2][name]
         assert len({report["_id"] for report in reports}) == 3
-        assert await town.database.count("reconciliations", {"day": "2026-03-14"}) == 3
+        assert await town.database.count("reconciliations", {"day": "2096-03-14"}) == 3
         assert await town.database.count("rail_lines", {}) == 2
-        kept = await store.last_report(town.database, "sandbox", "2026-03-14")
+        kept = await store.last_report(town.database, "sandbox", "2096-03-14")
         assert kept is not None
         assert store.digest_holds(kept)
         kept["counts"] = {}
@@ -515,7 +516,7 @@ class TestRuns:
 
     async def test_a_day_to_come_cannot_be_reconciled(self, town: Town) -> None:
         with pytest.raises(ValidationError, match="has not begun"):
-            await town.reconcile(now=datetime(2026, 3, 13, 23, 59))
+            await town.reconcile(now=datetime(2096, 3, 13, 23, 59))
 
     async def test_nothing_is_scanned(self, bare_database: Database, ask: Ask) -> None:
         await create_indexes(bare_database)
@@ -541,43 +542,43 @@ class TestTheChore:
     async def test_each_day_once_from_the_first_that_has_anything(self, town: Town) -> None:
         await town.move("ok")
 
-        assert await self.reconcile_days(town, datetime(2026, 3, 15, 0, 5)) == 0
-        assert await self.reconcile_days(town, datetime(2026, 3, 15, 0, 11)) == 1
-        assert await self.reconcile_days(town, datetime(2026, 3, 15, 9)) == 0
-        assert await self.reconcile_days(town, datetime(2026, 3, 16, 0, 11)) == 1
+        assert await self.reconcile_days(town, datetime(2096, 3, 15, 0, 5)) == 0
+        assert await self.reconcile_days(town, datetime(2096, 3, 15, 0, 11)) == 1
+        assert await self.reconcile_days(town, datetime(2096, 3, 15, 9)) == 0
+        assert await self.reconcile_days(town, datetime(2096, 3, 16, 0, 11)) == 1
 
         days = [report["day"] for report in await town.database.find("reconciliations", {}, limit=10)]
-        assert days == ["2026-03-14", "2026-03-15"]
+        assert days == ["2096-03-14", "2096-03-15"]
 
     async def test_days_that_were_missed_are_made_up_for_a_week_at_most(self, town: Town) -> None:
         await town.move("ok")
         done = 0
 
-        while await self.reconcile_days(town, datetime(2026, 4, 1, 9)):
+        while await self.reconcile_days(town, datetime(2096, 4, 1, 9)):
             done += 1
 
         days = sorted(report["day"] for report in await town.database.find("reconciliations", {}, limit=100))
         assert done == 7
-        assert (days[0], days[-1]) == ("2026-03-25", "2026-03-31")
+        assert (days[0], days[-1]) == ("2096-03-25", "2096-03-31")
 
     async def test_a_day_that_was_looked_at_before_it_was_over_is_looked_at_again(self, town: Town) -> None:
         await town.move("ok")
         await town.reconcile(now=NOON + timedelta(hours=1))
 
-        assert await self.reconcile_days(town, datetime(2026, 3, 15, 1)) == 1
+        assert await self.reconcile_days(town, datetime(2096, 3, 15, 1)) == 1
 
     async def test_findings_are_a_warning_with_their_count(self, town: Town, caplog: pytest.LogCaptureFixture) -> None:
         await another_amount(town, await town.move("ok"))
         await town.move("twice")
 
-        await self.reconcile_days(town, datetime(2026, 3, 15, 1))
+        await self.reconcile_days(town, datetime(2096, 3, 15, 1))
 
         (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        assert "sandbox for 2026-03-14: 2 findings (SETTLED_TWICE 1, AMOUNT_DIFFERS 1)" in warning
+        assert "sandbox for 2096-03-14: 2 findings (SETTLED_TWICE 1, AMOUNT_DIFFERS 1)" in warning
 
     async def test_without_a_rail_there_is_nothing_to_do(self, town: Town) -> None:
         await town.move("ok")
-        town.now = datetime(2026, 3, 16)
+        town.now = datetime(2096, 3, 16)
 
         assert await wallets.reconcile_days(replace(town.context(), rails=frozenset())) == 0
 
@@ -588,11 +589,11 @@ class TestTheChore:
         await town.database.update_one("sandbox_rail", {}, {"$set": {"settles_at": NOON, "amount": {
             "minor_units": -5, "currency": "EUR"}}})  # fmt: skip
 
-        assert await self.reconcile_days(town, datetime(2026, 3, 15, 1)) == 0
+        assert await self.reconcile_days(town, datetime(2096, 3, 15, 1)) == 0
         assert "could not be reconciled" in caplog.text
         await town.database.update_one("sandbox_rail", {}, {"$set": {"amount.minor_units": 500}})
 
-        assert await self.reconcile_days(town, datetime(2026, 3, 15, 1)) == 1
+        assert await self.reconcile_days(town, datetime(2096, 3, 15, 1)) == 1
 
     async def test_the_sweeper_does_it(self) -> None:
         assert {"ask_rails", "reconcile_days"} <= {chore.name for chore in CHORES}
