@@ -88,7 +88,7 @@ def _print(report: Reconciliation) -> None:
     _print_remarks(console, "findings", report["findings"], sum(report["counts"].values()))
     _print_remarks(console, "explained", report["notes"], sum(report["note_counts"].values()))
     count = sum(report["counts"].values())
-    verdict = f"{count:,} differ" if count else "all agrees"
+    verdict = f"{count:,} {'differs' if count == 1 else 'differ'}" if count else "all agrees"
     console.print(f"{verdict}; report {report['_id']}", style="bold red" if count else "green", highlight=False)
 
 
@@ -110,7 +110,7 @@ def _sum(part: Mapping[str, Any], currency: str) -> str:
 def _print_remarks(console: Console, title: str, remarks: list[Remark], count: int) -> None:
     if not remarks:
         return
-    table = Table(title, "id", *SIDES)
+    table = Table(title, Column("id, reference", overflow="fold"), *SIDES, show_lines=True)
     for remark in remarks[:MAX_SHOWN]:
         what = f"{remark['kind']}\n{remark['text']}".strip()
         cells = ("\n".join(_movement(each) for each in remark[side]) for side in SIDES)
@@ -125,4 +125,5 @@ def _print_remarks(console: Console, title: str, remarks: list[Remark], count: i
 def _movement(movement: Mapping[str, Any]) -> str:
     currency = movement["currency"]
     amount = ledger.decimal_amount(int(movement["minor_units"]), currency)
-    return f"{movement['direction'].lower()} {amount} {currency} {movement['day']}"
+    times = f" in {movement['count']:,} lines" if movement["count"] > 1 else ""
+    return f"{movement['direction'].lower()} {amount:,} {currency}{times}, {movement['day']}"

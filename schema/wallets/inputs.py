@@ -130,7 +130,8 @@ class TopUpWalletInput:
     wallet_id: strawberry.ID = strawberry.field(description="A wallet of the viewer, in the currency of the amount.")
     amount: MoneyInput = strawberry.field(description="More than zero.")
     source: str = strawberry.field(
-        description="Where from: `sandbox:ok`, `sandbox:refuse`, `sandbox:slow`, `sandbox:lost`."
+        description="Where from, such as `sandbox:ok`: a rail that is connected, and an account there. The sandbox has "
+        "`ok`, `refuse`, `slow`, `slow-refuse`, `late`, `lost`, `missed`, `silent`, `returned` and `twice`."
     )
 
 
@@ -140,5 +141,6 @@ class WithdrawFromWalletInput:
     wallet_id: strawberry.ID = strawberry.field(description="A wallet of the viewer, in the currency of the amount.")
     amount: MoneyInput = strawberry.field(description="More than zero.")
     destination: str = strawberry.field(
-        description="Where to: `sandbox:ok`, `sandbox:refuse`, `sandbox:slow`, `sandbox:lost`."
+        description="Where to, such as `sandbox:ok`: a rail that is connected, and an account there. The sandbox has "
+        "`ok`, `refuse`, `slow`, `slow-refuse`, `late`, `lost`, `missed`, `silent`, `returned` and `twice`."
     )

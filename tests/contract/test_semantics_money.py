@@ -358,8 +358,8 @@ class TestRails:
     @pytest.mark.parametrize(
         ("act", "side", "after"), [("topUpWallet", "source", "6.00"), ("withdrawFromWallet", "destination", "4.00")]
     )
-    async def test_ok_slow_and_lost(self, town: Town, act: str, side: str, after: str) -> None:
-        for rail in ("sandbox:ok", "sandbox:slow", "sandbox:lost"):
+    async def test_what_the_rail_settles_in_the_end(self, town: Town, act: str, side: str, after: str) -> None:
+        for rail in ("sandbox:ok", "sandbox:slow", "sandbox:lost", "sandbox:missed"):
             who = await newcomer(town, funds="5.00")
             given = {"walletId": (await wallet(town, who))["id"], "amount": eur("1.00"), side: rail}
 
@@ -382,6 +382,37 @@ class TestRails:
         assert answers[0]["__typename"] == "TransferRefused"
         shown = await wallet(town, who)
         assert [shown[name]["amount"] for name in ("posted", "available", "pendingOut")] == ["5.00", "5.00", "0.00"]
+
+    @pytest.mark.parametrize(("act", "side"), [("topUpWallet", "source"), ("withdrawFromWallet", "destination")])
+    async def test_what_the_rail_refuses_later_is_given_back(self, town: Town, act: str, side: str) -> None:
+        who = await newcomer(town, funds="5.00")
+        given = {"walletId": (await wallet(town, who))["id"], "amount": eur("1.00"), side: "sandbox:slow-refuse"}
+
+        made = await done(town, who, act, PAID, idempotencyKey="k", **given)
+        while_pending = await wallet(town, who)
+        state = await self.settled(town, who, made["transfer"]["id"])
+
+        assert (made["transfer"]["state"], state) == ("PENDING", "VOIDED")
+        assert while_pending["posted"]["amount"] == "5.00"
+        shown = await wallet(town, who)
+        assert [shown[name]["amount"] for name in ("posted", "available", "pendingOut")] == ["5.00", "5.00", "0.00"]
+        assert await refused(town, who, act, idempotencyKey="k", **given) == "TransferRefused"
+
+    @pytest.mark.parametrize("rail", ["sandbox:late", "sandbox:silent"])
+    async def test_what_the_rail_is_silent_on_stays_reserved(self, town: Town, rail: str) -> None:
+        who = await newcomer(town, funds="5.00")
+        given = {"walletId": (await wallet(town, who))["id"], "amount": eur("1.00"), "destination": rail}
+
+        answers = await asyncio.gather(
+            *(done(town, who, "withdrawFromWallet", PAID, idempotencyKey="k", **given) for _ in range(5))
+        )
+        again = await done(town, who, "withdrawFromWallet", PAID, idempotencyKey="k", **given)
+
+        assert {answer["transfer"]["state"] for answer in [*answers, again]} == {"PENDING"}
+        assert len({answer["transfer"]["id"] for answer in [*answers, again]}) == 1
+        assert sorted(answer["replayed"] for answer in answers) == [False, True, True, True, True]
+        shown = await wallet(town, who)
+        assert [shown[name]["amount"] for name in ("posted", "available", "pendingOut")] == ["5.00", "4.00", "1.00"]
 
     async def test_another_rail_is_not_acceptable(self, town: Town) -> None:
         who = await newcomer(town, funds="5.00")

@@ -83,7 +83,7 @@ async def test_whatever_differs_is_shown_and_the_exit_code_says_so(operator: Ope
     assert "Traceback" not in error
     assert "MISSING_AT_RAIL" in out
     assert line["_id"] in out
-    assert "1 differ" in out
+    assert "1 differs" in out
     assert json.loads(file.read_text())["counts"] == {"MISSING_AT_RAIL": 1}
 
 
