@@ -79,7 +79,7 @@ async def newest_entry(database: Database) -> tuple[int, str | None]:
     return (entry["seq"], entry["hash"]) if entry else (0, None)
 
 
-async def movements(database: Database, accounts: Sequence[str], stretch: Stretch, limit: int) -> list[Entry]:
+async def movements_of(database: Database, accounts: Sequence[str], stretch: Stretch, limit: int) -> list[Entry]:
     """The posted entries of the stretch that moved one of these accounts, in order; at most `limit`, 1 to 1,000.
 
     Of an entry there is what says which accounts it moved and what it resolves or reverses.
@@ -114,14 +114,14 @@ async def movement_sums(database: Database, accounts: Sequence[str], stretch: St
     ]
 
 
-async def resolutions(database: Database, pending_ids: Sequence[str]) -> dict[str, Entry]:
+async def resolutions_of(database: Database, pending_ids: Sequence[str]) -> dict[str, Entry]:
     """By the id of a pending entry the one that settled or released it, where there is one."""
     filter = {"pending_id": {"$in": list(pending_ids)}, "final": True}
     found = await database.find(ENTRIES, filter, limit=max(len(pending_ids), 1), projection=_SHOWN)
     return {entry["pending_id"]: cast(Entry, entry) for entry in found}
 
 
-async def reversals(database: Database, entry_ids: Sequence[str], limit: int = 10_000) -> list[Entry]:
+async def reversals_of(database: Database, entry_ids: Sequence[str], limit: int = 10_000) -> list[Entry]:
     """The posted entries that take back one of these; at most `limit`."""
     # The type is what lets the partial index be used.
     named: Document = {"$in": list(entry_ids), "$type": "string"}

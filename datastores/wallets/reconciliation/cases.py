@@ -65,7 +65,7 @@ async def cases(database: Database, scope: Scope, ids: Sequence[str]) -> list[Ca
     instructions, entries, resolved, lines = await asyncio.gather(
         instructions_by_ids(database, ids),
         ledger.entries_by_ids(database, ids),
-        ledger.resolutions(database, ids),
+        ledger.resolutions_of(database, ids),
         line_sums(database, scope.rail, ids),
     )
     ends = {id: end for id, end in resolved.items() if end["seq"] <= scope.newest}
@@ -82,7 +82,7 @@ async def _reversals(
     """A reversal may name the entry that reserved or the one that settled."""
     owners = {**{id: id for id in ids}, **{end["_id"]: id for id, end in ends.items()}}
     found: dict[str, list[Entry]] = {}
-    for entry in await ledger.reversals(database, list(owners)):
+    for entry in await ledger.reversals_of(database, list(owners)):
         if entry["seq"] <= scope.newest:
             found.setdefault(owners[cast(str, entry["reverses"])], []).append(entry)
     return found

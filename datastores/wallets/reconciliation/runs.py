@@ -132,7 +132,7 @@ class _Run:
     async def _through_ledger(self) -> None:
         stretch, accounts = self._scope.day_entries, list(self._scope.accounts)
         while True:
-            page = await ledger.movements(self._database, accounts, stretch, PAGE)
+            page = await ledger.movements_of(self._database, accounts, stretch, PAGE)
             if page:
                 # A case with two entries of the day is looked at where the first of them is.
                 ids = await self._without_lines(await self._case_ids(page))

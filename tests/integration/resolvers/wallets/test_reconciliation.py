@@ -446,15 +446,11 @@ class TestFindings:
         assert report["counts"] == {"MISSING_AT_RAIL": 1, "UNEXPLAINED": 1}
 
     async def reverse(self, town: Town, id: str) -> None:
-        """Takes the money out of the wallet again, by an entry that names the settlement."""
+        """Has an operator undo it."""
         end = await town.database.find_one("entries", {"pending_id": id})
-        assert end is not None
-        rail = Party(ledger.rail_account_id("sandbox", "EUR"), AccountKind.RAIL)
-        back = Transfer(
-            Party(town.wallet, owner_id=town.ann), rail, 500, "EUR", kind=EntryKind.REVERSAL, reverses=end["_id"]
-        )
-        command = ledger.system_command("reverse", id)
-        outcome = await town.context().commits["ledger"].submit(ledger.PostTransfer(command, back))
+        (settlement,) = await ledger.entries_by_ids(town.database, [str(end and end["_id"])])
+        assert settlement is not None
+        outcome = await town.context().commits["ledger"].submit(ledger.reversal(settlement, "The bank sent it back"))
         assert outcome.posted
 
 
