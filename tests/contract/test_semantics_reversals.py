@@ -61,7 +61,7 @@ async def test_both_wallets_show_it_and_hear_of_it(town: Town) -> None:
         assert shown == {"state": "REFUNDED", "refundedAmount": eur("4.00")}
 
 
-async def test_however_often_it_is_done_it_is_done_once(town: Town) -> None:
+async def test_many_at_once_are_one_reversal(town: Town) -> None:
     one, other = await newcomer(town, funds="10.00"), await newcomer(town, funds="10.00")
     paid = await pay(town, one, other, "4.00")
 

@@ -113,6 +113,7 @@ async def test_a_town_is_planted_served_left_and_found_again(tmp_path: Path) -> 
             alice = await run(folder, "token", "alice")
             partner = await run(folder, "token", "pay-watch")
             verified = await run(folder, "ledger", "verify")
+            nothing = await run(folder, "ledger", "reverse", "ent_00000000000000000000000000", "--reason", "A mistake")
             made = await run(folder, "partner", "create", "Bookkeeper", "--merchant", "carol")
             events = await http.post(
                 first.address,
@@ -141,6 +142,7 @@ async def test_a_town_is_planted_served_left_and_found_again(tmp_path: Path) -> 
     assert alice[1].count("\n") == 1
     assert partner[1].startswith("agora_pk_")
     assert verified[0] == 0, verified[2]
+    assert nothing == (1, "", "agora: there is no entry 'ent_00000000000000000000000000'\n")
     assert len(events.json()["data"]["paymentEvents"]["nodes"]) == 3
     assert code == 0
     assert left == []
