@@ -13,7 +13,7 @@ import structlog
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
-from datastores import partners
+from datastores import accounts, partners
 from datastores.commit import CommitLoops
 from datastores.indexes import create_indexes
 from datastores.ledger import Tier
@@ -30,6 +30,7 @@ from gateway.graphiql import page as graphiql
 from gateway.health import Readiness, health_routes
 from gateway.identity.authenticate import open_authenticator
 from gateway.identity.development import DevelopmentIssuer
+from gateway.identity.ended import EndedIdentities
 from gateway.live.collector import HubCollector
 from gateway.live.hub import Hub
 from gateway.master_key import master_key
@@ -46,6 +47,7 @@ from gateway.transports.sse import EventStreams
 from gateway.transports.websocket import GraphQLOverWebSocket
 from resolvers import chores
 from resolvers.context import Context
+from resolvers.erasure import IDENTITY
 from schema.composition import Composed
 from schema.graph import subgraph, whole_graph
 
@@ -63,6 +65,7 @@ class _Data:
     commits: CommitLoops
     hub: Hub
     contexts: Contexts
+    keys: PersonKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,15 @@ async def open_gateway(
         data = await _open_data(settings, mongodb_uri, metrics, stack)
         find_key = partial(partners.key_by_id, data.database)
         authenticator = await stack.enter_async_context(
-            open_authenticator(settings, find_key, development=issuer, on_credential=metrics.authentication)
+            open_authenticator(
+                settings,
+                find_key,
+                development=issuer,
+                on_credential=metrics.authentication,
+                ended=EndedIdentities(
+                    partial(accounts.ended_since, data.database), partial(data.keys.master.digest, IDENTITY)
+                ),
+            )
         )
         graph = GraphExecutor(_graph(domain), _log_unexpected)
         known = Documents(
@@ -159,7 +170,7 @@ async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, sta
         keys=keys,
         default_tier=Tier(settings.default_tier.upper()),
     )
-    return _Data(database, commits, hub, contexts)
+    return _Data(database, commits, hub, contexts, keys)
 
 
 async def _stop(

@@ -19,7 +19,7 @@ MAX_REMEMBERED_PEOPLE: Final = 50_000
 
 
 class Contexts:
-    """Makes contexts. Which user a subject is never changes, so it is remembered, for at most 50,000 people.
+    """Makes contexts. Which user a token names never changes, so it is remembered, for at most 50,000 tokens.
 
     Money comes in and goes out through `rails` alone, is exchanged at `rates`, and acts cost `fees`. `default_tier` is
     that of wallets that have none of their own.
@@ -45,7 +45,7 @@ class Contexts:
         self._rates = rates
         self._fees = fees
         self._default_tier = default_tier
-        self._users: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._users: OrderedDict[tuple[str, str, float | None], str] = OrderedDict()
 
     async def open(self, identity: Identity, request_id: str) -> Context:
         """The context of one operation; the first of a person who is new makes their user."""
@@ -77,7 +77,8 @@ class Contexts:
         return ANONYMOUS
 
     async def _user_id(self, person: Person) -> str:
-        key = (person.issuer, person.subject)
+        # A token that was issued after a person was erased is that of a new one.
+        key = (person.issuer, person.subject, person.issued_at)
         if (known := self._users.get(key)) is not None:
             self._users.move_to_end(key)
             return known

@@ -111,6 +111,8 @@ async def follow(ctx: Context, *, user_id: str) -> Document:
     if user_id == viewer_id:
         raise ValidationError("One cannot follow oneself", "userId")
     _known(user_id)
+    if not store.is_there((await store.by_ids(ctx.database, [user_id]))[0]):
+        raise NotFoundError("There is no such user")
     followed = await store.follow(ctx.commits[_LOOP], viewer_id, user_id, ctx.now())
     await notify(ctx, user_id=user_id, kind="follow", actor_id=viewer_id, subject_id=viewer_id)
     return followed

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from . import merchants, proofs, wallets
+from . import erasure, merchants, proofs, wallets
 from .context import Context
 
 INTERVAL_S: Final = 2.0
@@ -35,5 +35,6 @@ CHORES: Final[tuple[Chore, ...]] = (
     Chore("expire_orders", merchants.expire_orders),
     Chore("complete_orders", merchants.complete_orders),
     Chore("finish_order_follow_ups", merchants.finish_order_follow_ups),
+    Chore("finish_erasures", erasure.finish_erasures, timeout_s=60.0),
     Chore("checkpoint_ledger", proofs.checkpoint_ledger, interval_s=proofs.CHECKPOINT_INTERVAL_S),
 )

@@ -123,6 +123,13 @@ async def followed_ids(database: Database, user_id: str) -> list[str]:
     return [document["followee_id"] for document in found]
 
 
+async def follows_of(database: Database, user_id: str, limit: int) -> list[tuple[str, str]]:
+    """The pairs (follower, followee) that this user is one of; at most `limit`."""
+    found = await database.find(FOLLOWS, {"follower_id": user_id}, limit=limit)
+    found += await database.find(FOLLOWS, {"followee_id": user_id}, limit=limit)
+    return [(follow["follower_id"], follow["followee_id"]) for follow in found[:limit]]
+
+
 async def insert_follows(database: Database, documents: Sequence[FollowDocument]) -> None:
     """Insert follows, any number, and count them; those that are there already stay as they are.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict, cast
 
-from pymongo import IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from datastores.errors import UnavailableError
 from datastores.mongo import Database, Document, Session
@@ -15,7 +15,17 @@ from datastores.transactions import insert_in_batches, run_transaction
 from .users import USERS, user_document
 
 IDENTITIES: Final = "identities"
-INDEXES: Final[dict[str, Sequence[IndexModel]]] = {IDENTITIES: []}
+ENDED: Final = "ended_identities"
+# A token that is older, and still holds, belongs to nobody any more: it would begin a new person.
+ENDED_KEPT: Final = timedelta(days=90)
+MAX_ENDED: Final = 100_000
+INDEXES: Final[dict[str, Sequence[IndexModel]]] = {
+    IDENTITIES: [IndexModel([("user_id", ASCENDING)], name="of_user")],
+    ENDED: [
+        IndexModel([("ended_at", DESCENDING)], name="ended"),
+        IndexModel([("expires_at", ASCENDING)], name="expires", expireAfterSeconds=0),
+    ],
+}
 
 
 class IdentityDocument(TypedDict):
@@ -67,6 +77,30 @@ async def sign_up(
         return user["_id"]
 
     return await run_transaction(database, act)
+
+
+async def identities_of(database: Database, user_id: str, limit: int) -> list[tuple[str, str]]:
+    """The identities (issuer, subject) that a user signs in with."""
+    found = await database.find(IDENTITIES, {"user_id": user_id}, limit=limit)
+    return [(document["_id"]["issuer"], document["_id"]["subject"]) for document in found]
+
+
+async def end_identity(database: Database, issuer: str, subject: str, digest: str, now: datetime) -> None:
+    """Let nobody sign in as this user with this identity any more, and remember its end by a digest for 90 days.
+
+    Whoever signs in with it later is a new person.
+    """
+    ended = {"ended_at": now, "expires_at": now + ENDED_KEPT}
+    # First the end, then the link: a token from before never finds neither.
+    await database.update_one(ENDED, {"_id": digest}, {"$set": ended}, upsert=True)
+    await database.delete_one(IDENTITIES, {"_id": _key(issuer, subject)})
+
+
+async def ended_since(database: Database, since: datetime | None) -> list[tuple[str, datetime]]:
+    """The digests of the identities that ended since then, and when; the newest 100,000 of those that are kept."""
+    filter: dict[str, Any] = {} if since is None else {"ended_at": {"$gte": since}}
+    found = await database.find(ENDED, filter, sort=[("ended_at", DESCENDING)], limit=MAX_ENDED)
+    return [(document["_id"], document["ended_at"]) for document in found]
 
 
 async def insert_identities(database: Database, documents: Sequence[IdentityDocument]) -> None:

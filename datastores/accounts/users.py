@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypedDict, cast
 
@@ -18,14 +18,22 @@ USERS: Final = "users"
 MAX_NAME_WORDS: Final = 8
 _BY_TOKEN: Final = [("tokens", ASCENDING), ("handle", ASCENDING)]
 _SHOWN: Final = {"tokens": 0}
+_BEING_ERASED: Final = {"erasure.since": {"$type": "date"}}
 
 INDEXES: Final[dict[str, Sequence[IndexModel]]] = {
-    USERS: [IndexModel([("handle", ASCENDING)], unique=True), IndexModel(_BY_TOKEN)],
+    USERS: [
+        IndexModel([("handle", ASCENDING)], unique=True),
+        IndexModel(_BY_TOKEN),
+        IndexModel([("erasure.since", ASCENDING)], name="being_erased", partialFilterExpression=_BEING_ERASED),
+    ],
 }
 
 
 class UserDocument(TypedDict):
-    """A person. `handle` is lower case and never changes; `tokens` are never shown."""
+    """A person. `handle` is lower case and changes only when the person is erased; `tokens` are never shown.
+
+    Beside these there are `erasure` and `erased_at`, where a person is being erased or has been; see `erasures`.
+    """
 
     _id: str
     handle: str
@@ -82,6 +90,11 @@ async def by_ids(database: Database, ids: Sequence[str]) -> list[Document | None
 async def by_handles(database: Database, handles: Sequence[str]) -> list[Document | None]:
     """For each handle, in any case, the user or None; one read."""
     return await database.by_ids(USERS, [handle.lower() for handle in handles], key="handle", projection=_SHOWN)
+
+
+def is_there(user: Mapping[str, Any] | None) -> bool:
+    """Whether there is such a person, who has not been erased and is not about to be."""
+    return user is not None and user.get("erased_at") is None and user.get("erasure") is None
 
 
 async def search(database: Database, wanted: Sequence[str], window: Window) -> PageDocument:

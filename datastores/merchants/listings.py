@@ -12,7 +12,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from datastores.commit import Read, Work, by_id
 from datastores.errors import ConflictError, ForbiddenError, NotFoundError
-from datastores.ids import id_at, is_id
+from datastores.ids import derived_id, id_at, is_id
 from datastores.ledger import Money
 from datastores.lists import windows
 from datastores.mongo import Database, Document
@@ -212,6 +212,16 @@ class UpdateListing:
             "tokens": _tokens(changed["title"], changed["description"], changed["category"]),
         }
         return cast(ListingDocument, work.update(LISTINGS, self.listing_id, **{**self.changes, **derived}))
+
+
+async def hide_listings(database: Database, seller_id: str, state: ListingState) -> None:
+    """Let none of a person's listings be ordered any more: PAUSED, or for ever ARCHIVED."""
+    merchant_id = derived_id("mer", seller_id)
+    orderable = [ListingState.ACTIVE.value, ListingState.SOLD_OUT.value]
+    of = {"$in": orderable} if state is ListingState.PAUSED else {"$ne": state.value}
+    changed = {"state": state.value, "public": is_public(state)}
+    both = {"$in": [True, False]}
+    await database.update_many(LISTINGS, {"merchant_id": merchant_id, "public": both, "state": of}, {"$set": changed})
 
 
 async def insert_listings(database: Database, documents: Sequence[ListingDocument]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypedDict, cast
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from datastores.commit import Read, Work, by_id
-from datastores.ids import is_id
+from datastores.ids import derived_id, is_id
 from datastores.ledger import Command, Entry, Money, append_notice, reads
 from datastores.lists import windows
 from datastores.logs import last_number, next_number, row_id, rows_after
@@ -52,6 +52,9 @@ class OrderState(StrEnum):
     CANCELLED = "CANCELLED"
     REFUNDED = "REFUNDED"
     DISPUTED = "DISPUTED"
+
+
+_OPEN: Final = (OrderState.PLACED, OrderState.PAID, OrderState.SHIPPED, OrderState.DISPUTED)
 
 
 class OrderEventKind(StrEnum):
@@ -117,6 +120,18 @@ class OrderFollowUp(TypedDict):
     kind: str
     actor_id: str | None
     due_at: datetime
+
+
+async def open_order_ids(database: Database, user_id: str, limit: int) -> list[str]:
+    """The ids of orders that are not over, which this person has placed or has to fulfil."""
+    states = {"$in": [state.value for state in _OPEN]}
+    placed: Document = {"buyer_id": user_id, "state": states}
+    got: Document = {"merchant_id": derived_id("mer", user_id), "state": states}
+    found = [
+        *await database.find(ORDERS, placed, limit=limit, projection={"_id": 1}),
+        *await database.find(ORDERS, got, limit=limit, projection={"_id": 1}),
+    ]
+    return [order["_id"] for order in found[:limit]]
 
 
 def event_number(order: OrderDocument, kind: OrderEventKind, user_id: str) -> int:

@@ -14,6 +14,7 @@ from datastores.ids import derived_id, is_id
 from datastores.mongo import Database
 
 MERCHANTS: Final = "merchants"
+ERASED_NAME: Final = "Erased merchant"
 INDEXES: Final[dict[str, Sequence[IndexModel]]] = {MERCHANTS: [IndexModel([("owner_id", ASCENDING)], unique=True)]}
 
 
@@ -49,6 +50,12 @@ async def open_merchant(database: Database, merchant: MerchantDocument) -> None:
         await database.insert_one(MERCHANTS, cast(dict[str, Any], merchant))
     except DuplicateKeyError:
         raise ConflictError("You have a merchant already: a person has one") from None
+
+
+async def blank_merchant(database: Database, owner_id: str) -> None:
+    """Take name and description from the merchant of a person who is erased, if there is one."""
+    blank = {"name": ERASED_NAME, "description": ""}
+    await database.update_one(MERCHANTS, {"_id": merchant_id(owner_id)}, {"$set": blank})
 
 
 async def merchants_by_ids(database: Database, ids: Sequence[str]) -> list[MerchantDocument | None]:

@@ -141,6 +141,14 @@ async def of_authors(database: Database, author_ids: Sequence[str], window: Wind
     return await windows(database, POSTS, "author_id", author_ids, NEWEST_FIRST, window, projection=_HIDDEN)
 
 
+async def ids_of_author(database: Database, author_id: str, limit: int) -> list[str]:
+    """The ids of the newest posts of an author."""
+    found = await database.find(
+        POSTS, {"author_id": author_id}, sort=NEWEST_FIRST, limit=limit, projection={"_id": 1}, hint=BY_AUTHOR
+    )
+    return [post["_id"] for post in found]
+
+
 async def replies(database: Database, post_ids: Sequence[str], window: Window) -> list[list[Document]]:
     """For each post the replies to it, newest first; key `(created_at, _id)`."""
     return await windows(database, POSTS, "reply_to_id", post_ids, NEWEST_FIRST, window, projection=_HIDDEN)

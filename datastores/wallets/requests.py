@@ -214,6 +214,12 @@ async def requests_of(
     return page(found, window, lambda request: (request["created_at"], request["_id"]))
 
 
+async def open_requests(database: Database, user_id: str, limit: int) -> list[PaymentRequestDocument]:
+    """The requests that a person makes or gets and that are open; at most `limit`."""
+    filter = {"people": user_id, "state": PaymentRequestState.OPEN.value}
+    return cast("list[PaymentRequestDocument]", await database.find(PAYMENT_REQUESTS, filter, limit=limit))
+
+
 async def overdue_requests(database: Database, now: datetime) -> list[str]:
     """The ids of open requests whose time is over; at most 100."""
     filter = {"state": PaymentRequestState.OPEN.value, "expires_at": {"$lte": now}}

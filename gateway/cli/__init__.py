@@ -217,6 +217,17 @@ def person_tier(
         typer.echo(f"{id} is {tier.lower()}")
 
 
+@person_app.command("erase")
+def person_erase(
+    name: Annotated[str, typer.Argument(help="A person's handle or id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a person for ever: profile, posts, memos, sign-in. The ledger keeps their id alone, and still holds."""
+    from gateway.cli.people import erase
+
+    typer.echo(_run(erase(settings(), name, None if yes else typer.confirm)))
+
+
 @ledger_app.command("checkpoint")
 def ledger_checkpoint(
     listed: Annotated[bool, typer.Option("--list", help="List the newest, instead of making one.")] = False,

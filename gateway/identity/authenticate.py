@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from gateway.identity.development import DevelopmentIssuer, DevelopmentIssuerRefused
+from gateway.identity.ended import EndedIdentities
 from gateway.identity.errors import Unauthenticated
 from gateway.identity.identities import ANONYMOUS, Identity, Partner, Person
 from gateway.identity.jwks import IssuerKeys, issuer_client
@@ -29,7 +30,8 @@ class Authenticator:
 
     Verifying a signature costs more than most queries, so a token that was verified is remembered by its hash, at most
     10,000 of them, until it expires or its issuer's keys are replaced. Access tokens are not revoked one by one: they
-    hold until `exp`, so issuers should keep them short. Partner keys are looked up every time and end at once.
+    hold until `exp`, so issuers should keep them short, unless their person is erased. Partner keys are looked up every
+    time and end at once.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Authenticator:
         find_partner_key: FindPartnerKey,
         *,
         on_credential: OnCredential = lambda kind, outcome: None,
+        ended: EndedIdentities | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._find_partner_key = find_partner_key
         self._on_credential = on_credential
+        self._ended = ended
         self._now = now
         self._remembered: OrderedDict[bytes, tuple[Person, int]] = OrderedDict()
 
@@ -82,6 +86,12 @@ class Authenticator:
         return await verify_partner_key(key, self._find_partner_key, self._now())
 
     async def _person(self, token: str) -> Person:
+        person = await self._verified(token)
+        if self._ended is not None:
+            await self._ended.check(person)
+        return person
+
+    async def _verified(self, token: str) -> Person:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         if (person := self._recall(digest)) is not None:
             return person
@@ -117,6 +127,7 @@ async def open_authenticator(
     *,
     development: DevelopmentIssuer | None = None,
     on_credential: OnCredential = lambda kind, outcome: None,
+    ended: EndedIdentities | None = None,
 ) -> AsyncIterator[Authenticator]:
     """An authenticator for the issuer of the settings, and for the development issuer where one is given.
 
@@ -141,7 +152,7 @@ async def open_authenticator(
                     keys=keys,
                 )
             )
-        yield Authenticator(issuers, find_partner_key, on_credential=on_credential)
+        yield Authenticator(issuers, find_partner_key, on_credential=on_credential, ended=ended)
 
 
 def _authorization(payload: Mapping[object, object]) -> str | None:

@@ -21,6 +21,10 @@ class Unauthenticated(UnauthenticatedError):
         return f'Bearer realm="agora", error="invalid_token", error_description="{self.message}"'
 
 
+class PersonEnded(Unauthenticated):
+    """The credential was right, but the person whom it names has been erased since it was issued."""
+
+
 class IdentityUnavailable(UnavailableError):
     """The issuer's keys are not at hand, so the credential is neither right nor wrong: 503 with `Retry-After`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 
@@ -17,7 +17,8 @@ class Anonymous:
 class Person:
     """A person, known by `issuer` and `subject` together; the names are what the issuer calls them, if it says.
 
-    `expires_at` is the Unix time in seconds after which the credential is no longer honoured.
+    `expires_at` is the Unix time in seconds after which the credential is no longer honoured; `issued_at` that at which
+    it was issued, if it says.
     """
 
     issuer: str
@@ -25,6 +26,7 @@ class Person:
     preferred_username: str | None
     name: str | None
     expires_at: float
+    issued_at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,7 @@ def _person(claims: dict[str, Any]) -> Person:
         name=_name(claims.get("name")),
         # The leeway counts here too, so that a socket lives exactly as long as a request would be answered.
         expires_at=float(min(claims["exp"], LAST_MOMENT) + LEEWAY_S),
+        issued_at=float(claims["iat"]) if isinstance(claims.get("iat"), int | float) else None,
     )
 
 

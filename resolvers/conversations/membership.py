@@ -118,5 +118,5 @@ async def _start(ctx: Context, act: StartConversation) -> ConversationDocument:
 
 
 async def _check_people(ctx: Context, user_ids: Sequence[str]) -> None:
-    if None in await accounts.by_ids(ctx.database, user_ids):
+    if not all(map(accounts.is_there, await accounts.by_ids(ctx.database, user_ids))):
         raise NotFoundError("One of these people does not exist")

@@ -7,6 +7,7 @@ from typing import Final, TypedDict
 
 from datastores import ledger
 from datastores import wallets as store
+from datastores.accounts import is_there
 from datastores.commit import Act
 from datastores.errors import ForbiddenError, NotFoundError, ValidationError
 from datastores.ids import is_id
@@ -77,7 +78,7 @@ async def request_payment(
 
     async def prepare() -> Act[Outcome]:
         _check_expiry(expires_at, ctx.now())
-        if await accounts.user(ctx, id=payer_id) is None:
+        if not is_there(await accounts.user(ctx, id=payer_id)):
             raise NotFoundError("There is no such person")
         if payer_id == viewer_id:
             raise ValidationError("You cannot ask yourself", "payerId")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from datastores import ledger
+from datastores.accounts import is_there
 from datastores.commit import Act
 from datastores.errors import ForbiddenError, NotFoundError, ValidationError
 from datastores.ids import is_id
@@ -185,7 +186,7 @@ async def _payee(ctx: Context, to: Target, currency: str) -> tuple[str, str, str
             raise NotFoundError("There is no such wallet")
         return account["owner_id"], account["_id"], account["currency"]
     user = await accounts.user(ctx, id=to.user_id, handle=to.handle)
-    if user is None:
+    if user is None or not is_there(user):
         raise NotFoundError("There is no such person")
     return user["_id"], ledger.wallet_id(user["_id"], currency), currency
 

@@ -15,7 +15,7 @@ from starlette.types import Receive, Send
 from datastores.errors import GoingAwayError
 from gateway.execution.requests import RequestError
 from gateway.identity.errors import IdentityUnavailable, Unauthenticated
-from gateway.identity.identities import ANONYMOUS, Identity, Partner
+from gateway.identity.identities import ANONYMOUS, Anonymous, Identity
 from gateway.identity.rechecks import still_holds
 from gateway.operations import Asked, Operations
 from gateway.transports.parameters import Parameters
@@ -187,7 +187,7 @@ class Connection:
             raise Close(CloseCode.FORBIDDEN, refused.message) from None
         except IdentityUnavailable as unavailable:
             raise Close(CloseCode.TRY_AGAIN_LATER, unavailable.message) from None
-        if isinstance(self._identity, Partner):
+        if not isinstance(self._identity, Anonymous):
             self._init_payload = message.payload
         if (expires_at := self._identity.expires_at) is not None:
             lifetime_s = max(0.0, expires_at - self._now())
@@ -272,7 +272,7 @@ class Connection:
             return
         if silent_s >= limits.ping_interval_s / 2 and not self._sending:
             self._track(self._ping())
-        if isinstance(self._identity, Partner):
+        if not isinstance(self._identity, Anonymous):
             self._track(self._recheck())
         self._timers["tick"] = self._loop.call_later(limits.ping_interval_s, self._tick)
 
