@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -71,10 +70,8 @@ class LimitExceededError(ExpectedError):
 
     code = "LIMIT_EXCEEDED"
 
-    def __init__(
-        self, message: str, *, limit: Mapping[str, Any], window: str, frees_at: datetime | None = None
-    ) -> None:
-        super().__init__(message, limit=limit, window=window, frees_at=frees_at)
+    def __init__(self, message: str, *, frees_at: datetime | None = None, **details: Any) -> None:
+        super().__init__(message, frees_at=frees_at, **details)
 
 
 class TransferRefusedError(ExpectedError):
