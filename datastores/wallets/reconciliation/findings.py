@@ -97,9 +97,7 @@ def judge(case: Case, taken_days: set[str], patience: Patience) -> FindingKind |
         return FindingKind.REVERSED_NOT_RETURNED if surplus > 0 else FindingKind.RETURNED_NOT_REVERSED
     if _amounts(case.reversed) - _amounts(case.posted) or _amounts(case.returned) - _amounts(case.posted):
         return FindingKind.AMOUNT_DIFFERS
-    if [(each.direction, _amounts([each])) for each in case.ours] != [
-        (e.direction, _amounts([e])) for e in case.posted
-    ]:
+    if not _is_recorded(case):
         return FindingKind.RECORD_DIFFERS
     if _agree(case):
         return None
@@ -142,6 +140,15 @@ def _without_line(case: Case, taken_days: set[str], patience: Patience) -> Findi
 
 def _is_late(case: Case, patience: Patience) -> bool:
     return case.instruction is not None and patience.is_over(case.instruction["asked_at"])
+
+
+def _is_recorded(case: Case) -> bool:
+    """Whether we have noted what the ledger posted, on the day on which the rail has it."""
+    if {each.day for each in case.ours} != {each.day for each in case.settled}:
+        return False
+    return {each.direction for each in case.ours} == {each.direction for each in case.posted} and _amounts(
+        case.ours
+    ) == _amounts(case.posted)
 
 
 def _agree(case: Case) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,10 +15,10 @@ import pytest
 from datastores import ledger
 from datastores import wallets as store
 from datastores.commit import CommitLoops
-from datastores.errors import ConflictError, TransferRefusedError, ValidationError
+from datastores.errors import ConflictError, InsufficientFundsError, TransferRefusedError, ValidationError
 from datastores.indexes import create_indexes
 from datastores.ledger import AccountKind, EntryKind, Party, Transfer, verify
-from datastores.mongo import Database
+from datastores.mongo import Database, Document
 from datastores.wallets import Reconciliation, StatementLine
 from datastores.wallets.reconciliation import runs
 from datastores.wallets.sandbox import SandboxRail
@@ -452,6 +453,82 @@ class TestFindings:
         assert settlement is not None
         outcome = await town.context().commits["ledger"].submit(ledger.reversal(settlement, "The bank sent it back"))
         assert outcome.posted
+
+
+HONEST = ("ok", "ok", "refuse", "slow", "slow-refuse", "lost", "missed", "late")
+
+
+class TestWhateverHappens:
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    async def test_an_honest_rail_is_never_accused_and_no_money_is_lost_between_the_days(
+        self, town: Town, seed: int
+    ) -> None:
+        chance = random.Random(seed)
+        town.now = datetime(2096, 3, 13, 23)
+        await town.move("ok", "90")
+        for _ in range(30):
+            town.now += timedelta(seconds=chance.choice((1, 40, 3_000, 6_000)))
+            for _ in range(chance.randrange(3)):
+                with suppress(InsufficientFundsError):
+                    await town.move(chance.choice(HONEST), f"{chance.randint(1, 90)}", out=chance.random() < 0.4)
+            if chance.random() < 0.5:
+                await town.ask_rails()
+        town.now += timedelta(hours=2)
+        while await town.ask_rails():
+            continue
+
+        days = [date(2096, 3, 13) + timedelta(days=n) for n in range((town.now.date() - date(2096, 3, 13)).days + 1)]
+        reports = [await town.reconcile(day, town.now + timedelta(days=1)) for day in chance.sample(days, len(days))]
+
+        assert [report["counts"] for report in reports] == [{}] * len(days)
+        side_sums = [
+            [sum(sums(report)[side][way] for report in reports if report["totals"]) for way in (0, 1)]
+            for side in ("ledger", "ours", "rail")
+        ]
+        assert side_sums[0] == side_sums[1] == side_sums[2]
+        assert side_sums[0][0] > 0
+        assert await town.database.count("rail_instructions", {"state": "PENDING"}) == 0
+
+    async def test_whatever_one_field_is_changed_it_is_found(self, town: Town) -> None:
+        ids = [await town.move("ok", out=n == 2) for n in range(3)]
+        settled = {"pending_id": ids[1]}
+        changes: list[tuple[str, Document, Document]] = [
+            ("sandbox_rail", {"_id": ids[1]}, {"amount.minor_units": 501}),
+            ("sandbox_rail", {"_id": ids[1]}, {"amount.currency": "USD"}),
+            ("sandbox_rail", {"_id": ids[1]}, {"direction": "OUT"}),
+            ("sandbox_rail", {"_id": ids[1]}, {"refused": True}),
+            ("sandbox_rail", {"_id": ids[1]}, {"times": 3}),
+            ("sandbox_rail", {"_id": ids[1]}, {"instruction_id": STRANGER}),
+            ("sandbox_rail", {"_id": ids[1]}, {"instruction_id": ids[0]}),
+            ("sandbox_rail", {"_id": ids[1]}, {"returns_at": NOON}),
+            ("sandbox_rail", {"_id": ids[1]}, {"settles_at": NOON + timedelta(days=1)}),
+            ("rail_instructions", {"_id": ids[1]}, {"amount.minor_units": 501}),
+            ("rail_instructions", {"_id": ids[1]}, {"amount.currency": "USD"}),
+            ("rail_instructions", {"_id": ids[1]}, {"direction": "OUT"}),
+            ("rail_instructions", {"_id": ids[1]}, {"state": "REFUSED"}),
+            ("rail_instructions", {"_id": ids[1]}, {"state": "PENDING"}),
+            ("rail_instructions", {"_id": ids[1]}, {"rail": "another"}),
+            ("rail_instructions", {"_id": ids[1]}, {"value_at": NOON + timedelta(days=1)}),
+            ("entries", settled, {"legs.0.delta": -501}),
+            ("entries", settled, {"legs.0.delta": 500}),
+            ("entries", settled, {"legs.0.account_id": "acct_rail_other_EUR"}),
+            ("entries", settled, {"kind": "VOID"}),
+            ("entries", settled, {"pending_id": STRANGER}),
+        ]
+        assert (await town.reconcile())["counts"] == {}
+        unseen = []
+
+        for collection, which, change in changes:
+            before = await town.database.find_one(collection, which)
+            assert before is not None
+            await town.database.update_one(collection, {"_id": before["_id"]}, {"$set": change})
+            if not (await town.reconcile())["counts"]:
+                unseen.append((collection, change))
+            await town.database.delete_one(collection, {"_id": before["_id"]})
+            await town.database.insert_one(collection, before)
+
+        assert unseen == []
+        assert (await town.reconcile())["counts"] == {}
 
 
 class TestRuns:
