@@ -79,9 +79,10 @@ def document(mutation: str) -> str:
     """The text of the operation."""
     field: Any = GRAPH.type_map["Mutation"].fields[mutation]  # type: ignore[attr-defined]
     union: Any = get_named_type(field.type)
-    success = next(member.name for member in union.types if member.name.endswith("Success"))
+    success = next(member for member in union.types if member.name.endswith("Success"))
+    transfer = "transfer { id }" if "transfer" in success.fields else ""
     parts = f"""__typename ... on Error {{ code message }} ... on ValidationError {{ path }}
-      ... on {success} {{ replayed transfer {{ id }} }}"""
+      ... on {success.name} {{ replayed {transfer} }}"""
     return f"mutation ($input: {field.args['input'].type}) {{ {mutation}(input: $input) {{ {parts} }} }}"
 
 
