@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from datastores import ledger
+from datastores.clock import utc_now
 from datastores.ledger import WalletStatus
+from datastores.ledger.quotes import VALID_FOR_S
+from gateway.identity.identities import Person
+from gateway.settings import DEVELOPMENT_ISSUER
+from resolvers import wallets
 from tests.contract.acts import done, eur, key, newcomer
 from tests.contract.town import Town
 
@@ -29,7 +36,8 @@ class Cast:
     shop: str = ""
     ids: dict[str, str] = field(default_factory=dict)
     wallets: dict[tuple[str, str], str] = field(default_factory=dict)
-    over: dict[str, str] = field(default_factory=dict)
+    current: dict[str, str] = field(default_factory=dict)
+    over: dict[tuple[str, str], str] = field(default_factory=dict)
 
     async def pay(self, payer: str, payee: str, amount: str = PRICE) -> str:
         """The id of a transfer that was just made."""
@@ -61,14 +69,30 @@ class Cast:
         found = await self.town.gateway.database.find("entries", {"caller": self.ids[self.own], "key": used}, limit=2)
         return len(found) == 1
 
+    async def hold(self, payer: str, payee: str, **more: Any) -> str:
+        """The id of a hold that was just made."""
+        given: dict[str, Any] = {"to": {"handle": payee}, "amount": eur(PRICE), **more}
+        made = await done(self.town, payer, "holdFunds", "transfer { id }", idempotencyKey=key(), **given)
+        return str(made["transfer"]["id"])
+
+    async def quote(self, who: str, sell: str, *, good_for_s: float) -> str:
+        """The id of a quote to sell a little for USD that is good for so long; below zero: was until so long ago."""
+        identity = Person(DEVELOPMENT_ISSUER, who, who, None, 0)
+        context = await self.town.gateway.contexts.open(identity, "")
+        context.now = lambda: utc_now() + timedelta(seconds=good_for_s - VALID_FOR_S)
+        quote = await wallets.quote_exchange(
+            context, sell_currency=sell, buy_currency="USD", sell_amount=Decimal(PRICE)
+        )
+        return quote["_id"]
+
     @asynccontextmanager
-    async def frozen(self, who: str) -> AsyncIterator[None]:
-        """All wallets of a person are frozen meanwhile."""
-        await self._set_status(who, WalletStatus.FROZEN)
+    async def frozen(self, who: str, *currencies: str) -> AsyncIterator[None]:
+        """All wallets of a person, or those in these currencies, are frozen meanwhile."""
+        await self._set_status(who, currencies or CURRENCIES, WalletStatus.FROZEN)
         try:
             yield
         finally:
-            await self._set_status(who, WalletStatus.OPEN)
+            await self._set_status(who, currencies or CURRENCIES, WalletStatus.OPEN)
 
     @asynccontextmanager
     async def broke(self, who: str) -> AsyncIterator[None]:
@@ -80,11 +104,11 @@ class Cast:
         finally:
             await self.pay(self.third, who, amount)
 
-    async def _set_status(self, who: str, status: WalletStatus) -> None:
+    async def _set_status(self, who: str, currencies: Sequence[str], status: WalletStatus) -> None:
         loop = self.town.gateway.commits[ledger.COMMIT_LOOP]
-        wallets = [self.wallets[who, currency] for currency in CURRENCIES]
-        commands = [ledger.system_command(f"{status.value}-{key()}", wallet) for wallet in wallets]
-        acts = [ledger.SetStatus(*one, status) for one in zip(commands, wallets, strict=True)]
+        ids = [self.wallets[who, currency] for currency in currencies]
+        commands = [ledger.system_command(f"{status.value}-{key()}", id) for id in ids]
+        acts = [ledger.SetStatus(*one, status) for one in zip(commands, ids, strict=True)]
         await asyncio.gather(*(loop.submit(act) for act in acts))
 
 
@@ -100,16 +124,4 @@ async def gather_cast(town: Town) -> Cast:
     ware = {"title": "Pin", "description": "A pin", "category": "things", "kind": "GOOD", "state": "ACTIVE"}
     listed = await done(town, cast.other, "createListing", "listing { id }", **ware, price=eur(PRICE), stock=100_000)
     cast.shop = listed["listing"]["id"]
-    await _bring_to_an_end(cast)
     return cast
-
-
-async def _bring_to_an_end(cast: Cast) -> None:
-    """A transfer that is refunded, a request that is declined, and an order that is cancelled."""
-    town = cast.town
-    cast.over["refundTransfer"] = paid = await cast.pay(cast.other, cast.own)
-    await done(town, cast.own, "refundTransfer", idempotencyKey=key(), transferId=paid)
-    cast.over["acceptPaymentRequest"] = asked = await cast.ask(cast.other, cast.own)
-    await done(town, cast.own, "declinePaymentRequest", paymentRequestId=asked)
-    cast.over["payOrder"] = placed = await cast.order(cast.own)
-    await done(town, cast.own, "cancelOrder", orderId=placed)

@@ -15,6 +15,10 @@ MUTATIONS: Final[dict[str, str]] = {
     "topUpWallet": "top up",
     "withdrawFromWallet": "withdraw",
     "payOrder": "pay order",
+    "holdFunds": "hold",
+    "captureHold": "capture",
+    "voidHold": "void",
+    "exchangeFunds": "exchange",
 }
 EVERYWHERE: Final = frozenset(MUTATIONS)
 ERROR: Final = "error"
@@ -51,7 +55,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         "ValidationError",
         "INVALID_INPUT",
         "no",
-        _of("transfer", "refund", "top up", "withdraw"),
+        _of("transfer", "refund", "top up", "withdraw", "hold", "capture"),
         r"^amount\.currency$",
     ),
     Outcome(
@@ -60,7 +64,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         "ValidationError",
         "INVALID_INPUT",
         "no",
-        _of("transfer", "refund", "top up", "withdraw"),
+        _of("transfer", "refund", "top up", "withdraw", "hold", "capture"),
         r"^amount\.amount$",
     ),
     Outcome(
@@ -69,7 +73,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         "ValidationError",
         "INVALID_INPUT",
         "no",
-        _of("transfer", "refund"),
+        _of("transfer", "refund", "hold"),
         "^memo$",
     ),
     Outcome(
@@ -100,38 +104,38 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
     ),
     Outcome(
         "subject",
-        "the transfer, request or order is not there, or not the caller's to see",
+        "the transfer, request, order, hold or quote is not there, or not the caller's to see",
         "NotFoundError",
         "NOT_FOUND",
         "no",
-        _of("accept", "refund", "pay order"),
-        "no such (transfer of yours|payment request of yours|order)",
+        _of("accept", "refund", "pay order", "capture", "void", "exchange"),
+        "no such (transfer of yours|payment request of yours|order|hold of yours|quote of yours)",
     ),
     Outcome(
         "role",
-        "the caller made the request, or was not paid by the transfer",
+        "the caller made the request, was not paid by the transfer, or is not who the money is held for",
         "ForbiddenError",
         "FORBIDDEN",
         "no",
-        _of("accept", "refund"),
+        _of("accept", "refund", "capture", "void"),
         "Only the person",
     ),
     Outcome(
         "own wallet",
-        "the wallet to pay from, or to be topped up, is not there or not the caller's",
+        "the wallet to pay from, or to top up, is not there or not the caller's",
         "NotFoundError",
         "NOT_FOUND",
         "no",
-        EVERYWHERE - _of("refund"),
+        EVERYWHERE - _of("refund", "capture", "void"),
         "no such wallet of yours|no wallet in",
     ),
     Outcome(
         "own currency",
-        "the amount is not in the currency of that wallet, or of the transfer to refund",
+        "the amount is not in the currency of that wallet, of the transfer to refund, or of the hold",
         "TransferRefused",
         "CURRENCY_MISMATCH",
         "no",
-        EVERYWHERE,
+        EVERYWHERE - _of("void", "exchange"),
         "in USD, the amount in EUR|in EUR, the amount in USD",
     ),
     Outcome(
@@ -140,7 +144,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         "NotFoundError",
         "NOT_FOUND",
         "no",
-        _of("transfer"),
+        _of("transfer", "hold"),
         "no such person",
     ),
     Outcome(
@@ -149,44 +153,93 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         "NotFoundError",
         "NOT_FOUND",
         "no",
-        _of("transfer"),
+        _of("transfer", "hold"),
         "no such conversation",
     ),
-    Outcome("self", "the caller pays themselves", "ValidationError", "INVALID_INPUT", "no", _of("transfer"), "^to$"),
+    Outcome(
+        "self",
+        "the caller pays themselves",
+        "ValidationError",
+        "INVALID_INPUT",
+        "no",
+        _of("transfer", "hold"),
+        "^to$",
+    ),
     Outcome(
         "their currency",
         "the wallet to be paid is in another currency than the amount",
         "TransferRefused",
         "CURRENCY_MISMATCH",
         "no",
-        _of("transfer"),
+        _of("transfer", "hold"),
         "in JPY, the amount in EUR",
     ),
     Outcome(
+        "expiry",
+        "the hold is to end in the past, or more than 30 days ahead",
+        "ValidationError",
+        "INVALID_INPUT",
+        "no",
+        _of("hold"),
+        "^expiresAt$",
+    ),
+    Outcome(
         "state",
-        "the request or order is not open any more, or less than the amount is left to refund",
+        "the request or order is not open any more, less than the amount is left to refund, or the quote was used",
         "ConflictError",
         "CONFLICT",
         "yes",
-        _of("accept", "refund", "pay order"),
+        _of("accept", "refund", "pay order", "exchange"),
     ),
     Outcome(
-        "own wallet frozen",
-        "the wallet that pays, or the one to be topped up, is frozen or closed",
+        "quote expired",
+        "the 30 seconds of the quote are over",
+        "TransferRefused",
+        "QUOTE_EXPIRED",
+        "yes",
+        _of("exchange"),
+    ),
+    Outcome(
+        "hold expired",
+        "the time of the hold was over before all of it was captured or given back",
+        "TransferRefused",
+        "HOLD_EXPIRED",
+        "yes",
+        _of("capture", "void"),
+    ),
+    Outcome(
+        "hold resolved",
+        "all of the hold was captured or given back",
+        "TransferRefused",
+        "HOLD_RESOLVED",
+        "yes",
+        _of("capture", "void"),
+    ),
+    Outcome(
+        "hold exceeded",
+        "less than the amount is left of the hold",
+        "TransferRefused",
+        "AMOUNT_EXCEEDS_HOLD",
+        "yes",
+        _of("capture"),
+    ),
+    Outcome(
+        "payer frozen",
+        "the wallet that pays is frozen or closed",
         "TransferRefused",
         "ACCOUNT_FROZEN",
         "yes",
-        EVERYWHERE,
-        "frozen or closed",
+        EVERYWHERE - _of("top up", "void"),
+        "it cannot pay|payer's wallet",
     ),
     Outcome(
-        "their wallet frozen",
+        "payee frozen",
         "the wallet to be paid is frozen or closed",
         "TransferRefused",
         "ACCOUNT_FROZEN",
         "yes",
-        _of("transfer", "accept", "refund"),
-        "wallet to be paid is frozen",
+        EVERYWHERE - _of("withdraw", "pay order", "void"),
+        "to be paid is frozen|^This wallet is frozen or closed$",
     ),
     Outcome(
         "funds",
@@ -194,7 +247,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         "InsufficientFunds",
         "INSUFFICIENT_FUNDS",
         "yes",
-        EVERYWHERE - _of("top up"),
+        EVERYWHERE - _of("top up", "capture", "void"),
     ),
     Outcome(
         "limit",
@@ -224,8 +277,13 @@ NEVER_TOGETHER: Final[dict[frozenset[str], str]] = {
     frozenset({"own wallet", "own currency"}): "what is not there has no currency",
     frozenset({"payee", "self"}): "the caller is there",
     frozenset({"payee", "their currency"}): "what is not there has no currency",
-    frozenset({"payee", "their wallet frozen"}): "what is not there is not frozen",
-    frozenset({"self", "their wallet frozen"}): "there is only the caller's own wallet",
+    frozenset({"payee", "payee frozen"}): "what is not there is not frozen",
+    frozenset({"self", "payee frozen"}): "there is only the caller's own wallet",
+    frozenset({"hold expired", "hold resolved"}): "a hold ends once, and what ended it stays its end",
+}
+# The same, for one mutation alone.
+NEVER_TOGETHER_OF: Final[dict[str, dict[frozenset[str], str]]] = {
+    "exchangeFunds": {frozenset({"own wallet", "state"}): "a quote that was used was paid from a wallet"}
 }
 
 
@@ -237,11 +295,12 @@ def outcomes_of(mutation: str) -> list[Outcome]:
 def pairs_of(mutation: str) -> list[tuple[Outcome, Outcome]]:
     """Every two of them that can hold at once, the one that takes precedence first."""
     rows = outcomes_of(mutation)
+    never = NEVER_TOGETHER | NEVER_TOGETHER_OF.get(mutation, {})
     return [
         (higher, lower)
         for place, higher in enumerate(rows)
         for lower in rows[place + 1 :]
-        if frozenset({higher.name, lower.name}) not in NEVER_TOGETHER
+        if frozenset({higher.name, lower.name}) not in never
     ]
 
 
@@ -259,6 +318,7 @@ def rendered() -> str:
 def rendered_exceptions() -> str:
     """The pairs that cannot hold at once as the page has them, in Markdown."""
     place = {outcome.name: str(at) for at, outcome in enumerate(OUTCOMES, 1)}
-    rows = [[*sorted((place[name] for name in pair), key=int), why] for pair, why in NEVER_TOGETHER.items()]
+    never = [*NEVER_TOGETHER.items(), *(each for of in NEVER_TOGETHER_OF.values() for each in of.items())]
+    rows = [[*sorted((place[name] for name in pair), key=int), why] for pair, why in never]
     rows.sort(key=lambda row: (int(row[0]), int(row[1])))
     return "\n".join("| " + " | ".join(row) + " |" for row in [["", "and", "since"], ["---"] * 3, *rows])

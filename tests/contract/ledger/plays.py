@@ -35,11 +35,10 @@ class Alone:
 
 @dataclass(frozen=True, slots=True)
 class Two:
-    """Two outcomes at once, then the lower alone, then neither; a new key each time."""
+    """Two outcomes at once, then the lower alone, under another key."""
 
     both: Answer
     lower: Answer
-    neither: Answer
 
 
 async def play_alone(cast: Cast, mutation: str, outcome: Outcome) -> Alone:
@@ -55,13 +54,12 @@ async def play_alone(cast: Cast, mutation: str, outcome: Outcome) -> Alone:
 
 
 async def play_two(cast: Cast, mutation: str, higher: Outcome, lower: Outcome) -> Two:
-    """What is answered while both conditions hold, then the second alone, then neither."""
+    """What is answered while both conditions hold, then the second alone."""
     trial = await begin(cast, mutation)
     async with PROVOCATIONS[lower.name](trial):
         async with PROVOCATIONS[higher.name](trial):
             both = await trial.answer()
-        left = await trial.answer()
-    return Two(both, left, await trial.answer())
+        return Two(both, await trial.answer())
 
 
 async def play_all(town: Town, plays: Sequence[P], play: Callable[[Cast, P], Awaitable[R]]) -> dict[P, R | Exception]:

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from gateway.demo.script import PARTNER
 from tests.contract.acts import done, eur, key
-from tests.contract.ledger.trials import SUBJECTS, Trial
+from tests.contract.ledger.cast import PURSE
+from tests.contract.ledger.subjects import FIELDS
+from tests.contract.ledger.trials import Trial
 
 Provocation = Callable[[Trial], AbstractAsyncContextManager[None]]
 NOBODY = "nobody_of_that_name"
@@ -83,13 +85,19 @@ async def role(trial: Trial) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def own_wallet(trial: Trial) -> AsyncIterator[None]:
-    with trial.given(**{_wallet(trial): trial.cast.wallets[trial.cast.other, "EUR"]}):
+    if trial.mutation == "exchangeFunds":
+        is_over = trial.input == {"quoteId": trial.cast.over["exchangeFunds", "quote expired"]}
+        how = "no wallet, expired" if is_over else "no wallet"
+        changes = {"quoteId": trial.cast.over["exchangeFunds", how]}
+    else:
+        changes = {_wallet(trial): trial.cast.wallets[trial.cast.other, "EUR"]}
+    with trial.given(**changes):
         yield
 
 
 @asynccontextmanager
 async def own_currency(trial: Trial) -> AsyncIterator[None]:
-    if trial.mutation == "refundTransfer":
+    if trial.mutation in ("refundTransfer", "captureHold"):
         changes: dict[str, Any] = {"amount": {**trial.input["amount"], "currency": "USD"}}
     else:
         changes = {_wallet(trial): trial.cast.wallets[trial.cast.own, "USD"]}
@@ -124,9 +132,42 @@ async def their_currency(trial: Trial) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def state(trial: Trial) -> AsyncIterator[None]:
-    with trial.given(**{SUBJECTS[trial.mutation]: trial.cast.over[trial.mutation]}):
+async def expiry(trial: Trial) -> AsyncIterator[None]:
+    with trial.given(expiresAt="2020-01-01T00:00:00Z"):
         yield
+
+
+def ended(how: str) -> Provocation:
+    """The mutation is about something that has ended so."""
+
+    @asynccontextmanager
+    async def provoked(trial: Trial) -> AsyncIterator[None]:
+        name, over = FIELDS[trial.mutation], trial.cast.over
+        is_expired = how == "state" and trial.input[name] == over.get((trial.mutation, "quote expired"))
+        with trial.given(**{name: over[trial.mutation, "state, expired" if is_expired else how]}):
+            yield
+
+    return provoked
+
+
+@asynccontextmanager
+async def hold_exceeded(trial: Trial) -> AsyncIterator[None]:
+    with trial.given(amount={**trial.input["amount"], "amount": PURSE}):
+        yield
+
+
+def payer_frozen(trial: Trial) -> AbstractAsyncContextManager[None]:
+    cast = trial.cast
+    if trial.mutation == "exchangeFunds":
+        return cast.frozen(cast.own, "EUR")
+    return cast.frozen(cast.other if trial.mutation == "captureHold" else cast.own)
+
+
+def payee_frozen(trial: Trial) -> AbstractAsyncContextManager[None]:
+    cast = trial.cast
+    if trial.mutation == "exchangeFunds":
+        return cast.frozen(cast.own, "USD")
+    return cast.frozen(cast.own if trial.mutation in ("captureHold", "topUpWallet") else cast.other)
 
 
 @asynccontextmanager
@@ -158,9 +199,14 @@ PROVOCATIONS: Final[dict[str, Provocation]] = {
     "conversation": conversation,
     "self": oneself,
     "their currency": their_currency,
-    "state": state,
-    "own wallet frozen": lambda trial: trial.cast.frozen(trial.cast.own),
-    "their wallet frozen": lambda trial: trial.cast.frozen(trial.cast.other),
+    "expiry": expiry,
+    "state": ended("state"),
+    "quote expired": ended("quote expired"),
+    "hold expired": ended("hold expired"),
+    "hold resolved": ended("hold resolved"),
+    "hold exceeded": hold_exceeded,
+    "payer frozen": payer_frozen,
+    "payee frozen": payee_frozen,
     "funds": lambda trial: trial.cast.broke(trial.cast.own),
     "limit": limit,
     "rail refused": rail_refused,

@@ -175,8 +175,6 @@ async def acceptable(cast: Cast, mutation: str) -> dict[str, Any]:
     """An input that is acceptable but for the amount, which is to be added."""
     if mutation == "requestPayment":
         return {"payerId": cast.ids[cast.other]}
-    if mutation == "refundTransfer":
-        return {"transferId": cast.over[mutation]}
     return (await begin(cast, mutation)).input
 
 

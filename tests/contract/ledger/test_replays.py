@@ -24,7 +24,7 @@ from tests.contract.town import Town
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # What can come about after an answer without any change of the input.
-LATER = ("own wallet frozen", "their wallet frozen", "funds")
+LATER = ("payer frozen", "payee frozen", "funds")
 STATES = [(mutation, row.name) for mutation in MUTATIONS for row in outcomes_of(mutation) if row.name in LATER]
 PEOPLE, TRANSFERS, PURSE = 6, 240, 1_000
 LEAVING_AFTER_S = (0.0, 0.001, 0.003, 0.005, 0.01, 0.02, 0.03, 0.06, 0.08, 0.1)
@@ -49,7 +49,7 @@ async def test_a_success_is_replayed_whatever_has_come_about_since(cast: Cast, m
     assert (again.replayed, again.transfer_id) == (True, first.transfer_id)
 
 
-@pytest.mark.parametrize("name", ["own wallet frozen", "their wallet frozen"])
+@pytest.mark.parametrize("name", ["payer frozen", "payee frozen"])
 async def test_a_refusal_is_replayed_when_there_is_a_reason_that_would_come_first(cast: Cast, name: str) -> None:
     trial, used = await begin(cast, "transferFunds"), key()
     async with PROVOCATIONS["funds"](trial):

@@ -11,11 +11,10 @@ from typing import Any
 
 from graphql import get_named_type
 
-from tests.contract.acts import GRAPH, eur, key
-from tests.contract.ledger.cast import PRICE, Cast
+from tests.contract.acts import GRAPH, key
+from tests.contract.ledger.cast import Cast
 from tests.contract.ledger.outcomes import ERROR, Outcome
-
-SUBJECTS = {"acceptPaymentRequest": "paymentRequestId", "refundTransfer": "transferId", "payOrder": "orderId"}
+from tests.contract.ledger.subjects import acceptable, consumed, end_some
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,10 @@ class Trial:
         """What it answers, under a new key unless one is given here or in the input."""
         given = {"idempotencyKey": idempotency_key or key(), **self.input}
         response = await self.cast.town.post(self.who, document(self.mutation), input=given)
-        return read_answer(response.json(), self.mutation)
+        answer = read_answer(response.json(), self.mutation)
+        if answer.succeeded:
+            consumed(self.cast, self.mutation)
+        return answer
 
     @contextmanager
     def given(self, **changes: Any) -> Iterator[None]:
@@ -104,22 +106,5 @@ def read_answer(body: Any, mutation: str) -> Answer:
 
 async def begin(cast: Cast, mutation: str) -> Trial:
     """A trial of the cast's `own` that succeeds as it is."""
-    own, other = cast.own, cast.other
-    wallet = cast.wallets[own, "EUR"]
-    input: dict[str, Any]
-    match mutation:
-        case "transferFunds":
-            input = {"to": {"handle": other}, "amount": eur(PRICE)}
-        case "refundTransfer":
-            input = {"transferId": await cast.pay(other, own), "amount": eur(PRICE)}
-        case "acceptPaymentRequest":
-            input = {"paymentRequestId": await cast.ask(other, own)}
-        case "payOrder":
-            input = {"orderId": await cast.order(own)}
-        case "topUpWallet":
-            input = {"walletId": wallet, "amount": eur(PRICE), "source": "sandbox:ok"}
-        case "withdrawFromWallet":
-            input = {"walletId": wallet, "amount": eur(PRICE), "destination": "sandbox:ok"}
-        case _:
-            raise KeyError(mutation)
-    return Trial(cast, mutation, own, input)
+    await end_some(cast, mutation)
+    return Trial(cast, mutation, cast.own, await acceptable(cast, mutation))
