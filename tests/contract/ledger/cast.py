@@ -12,7 +12,7 @@ from typing import Any
 
 from datastores import ledger
 from datastores.clock import utc_now
-from datastores.ledger import WalletStatus
+from datastores.ledger import Tier, WalletStatus
 from datastores.ledger.quotes import VALID_FOR_S
 from gateway.identity.identities import Person
 from gateway.settings import DEVELOPMENT_ISSUER
@@ -20,8 +20,10 @@ from resolvers import wallets
 from tests.contract.acts import done, eur, key, newcomer
 from tests.contract.town import Town
 
-PURSE = "60.00"
-PRICE = "0.10"
+PURSE = "20000.00"
+# More than may leave the wallet of an unverified person at once.
+PRICE = "50.10"
+MOST_OF_A_DAY = "1950.00"
 CURRENCIES = ("EUR", "USD", "JPY")
 
 
@@ -38,6 +40,7 @@ class Cast:
     wallets: dict[tuple[str, str], str] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)
     over: dict[tuple[str, str], str] = field(default_factory=dict)
+    _tiers: dict[str, Tier | None] = field(default_factory=dict)
 
     async def pay(self, payer: str, payee: str, amount: str = PRICE) -> str:
         """The id of a transfer that was just made."""
@@ -71,7 +74,7 @@ class Cast:
 
     async def hold(self, payer: str, payee: str, **more: Any) -> str:
         """The id of a hold that was just made."""
-        given: dict[str, Any] = {"to": {"handle": payee}, "amount": eur(PRICE), **more}
+        given: dict[str, Any] = {"to": {"handle": payee}, "amount": eur(PRICE)} | more
         made = await done(self.town, payer, "holdFunds", "transfer { id }", idempotencyKey=key(), **given)
         return str(made["transfer"]["id"])
 
@@ -95,14 +98,39 @@ class Cast:
             await self._set_status(who, currencies or CURRENCIES, WalletStatus.OPEN)
 
     @asynccontextmanager
-    async def broke(self, who: str) -> AsyncIterator[None]:
-        """All that a person has is with the third meanwhile."""
-        amount = await self.purse(who)
-        await self.pay(who, self.third, amount)
+    async def holding(self, who: str, amount: str) -> AsyncIterator[None]:
+        """So much of what a person has is held for the third meanwhile; then it is as if it had never left."""
+        async with self.in_tier(who, "EUR", Tier.BUSINESS):
+            hold = await self.hold(who, self.third, amount=eur(amount))
         try:
             yield
         finally:
-            await self.pay(self.third, who, amount)
+            await done(self.town, self.third, "voidHold", idempotencyKey=key(), transferId=hold)
+
+    @asynccontextmanager
+    async def broke(self, who: str) -> AsyncIterator[None]:
+        """All that a person has is held for the third meanwhile."""
+        async with self.holding(who, await self.purse(who)):
+            yield
+
+    @asynccontextmanager
+    async def in_tier(self, who: str, currency: str, tier: Tier) -> AsyncIterator[None]:
+        """The wallet of a person is in this tier meanwhile."""
+        wallet = self.wallets[who, currency]
+        before = self._tiers.get(wallet)
+        if (before or Tier.BUSINESS) is tier:
+            yield
+            return
+        await self._set_tier(wallet, tier)
+        try:
+            yield
+        finally:
+            await self._set_tier(wallet, before)
+
+    async def _set_tier(self, wallet: str, tier: Tier | None) -> None:
+        act = ledger.SetTier(ledger.system_command(f"tier-{key()}", wallet), wallet, tier)
+        await self.town.gateway.commits[ledger.COMMIT_LOOP].submit(act)
+        self._tiers[wallet] = tier
 
     async def _set_status(self, who: str, currencies: Sequence[str], status: WalletStatus) -> None:
         loop = self.town.gateway.commits[ledger.COMMIT_LOOP]
@@ -113,13 +141,16 @@ class Cast:
 
 
 async def gather_cast(town: Town) -> Cast:
-    """A new cast; each of the first two has 60 EUR, and all have empty wallets in USD and JPY."""
+    """A new cast; the first two have 20,000 EUR each, all have wallets in USD and JPY, and `own` 150 USD."""
     cast = Cast(town, await newcomer(town, funds=PURSE), await newcomer(town, funds=PURSE), await newcomer(town))
     for who in (cast.own, cast.other, cast.third):
         cast.ids[who] = await town.id_of(who)
         for currency in CURRENCIES:
             opened = await done(town, who, "openWallet", "wallet { id }", currency=currency)
             cast.wallets[who, currency] = opened["wallet"]["id"]
+    dollars: Any = {"amount": "150.00", "currency": "USD"}
+    rail: dict[str, Any] = {"walletId": cast.wallets[cast.own, "USD"], "amount": dollars, "source": "sandbox:ok"}
+    await done(town, cast.own, "topUpWallet", idempotencyKey=key(), **rail)
     await done(town, cast.other, "openMerchant", name="Small wares")
     ware = {"title": "Pin", "description": "A pin", "category": "things", "kind": "GOOD", "state": "ACTIVE"}
     listed = await done(town, cast.other, "createListing", "listing { id }", **ware, price=eur(PRICE), stock=100_000)

@@ -28,8 +28,8 @@ ERROR: Final = "error"
 class Outcome:
     """One row: when it is the answer, what a client gets, whether its key keeps it, and where it can occur.
 
-    `type` is `error` where it is an entry of `errors` and no member of the result. `tells` is a pattern that its path,
-    or else its message, matches, and no other row of the same type and code does.
+    `type` is `error` where it is an entry of `errors` and no member of the result. `tells` matches its path, window or
+    message, and that of no other row of the same type and code.
     """
 
     name: str
@@ -230,7 +230,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         "ACCOUNT_FROZEN",
         "yes",
         EVERYWHERE - _of("top up", "void"),
-        "it cannot pay|payer's wallet",
+        "it cannot pay|wallet that pays is frozen",
     ),
     Outcome(
         "payee frozen",
@@ -250,12 +250,40 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         EVERYWHERE - _of("top up", "capture", "void"),
     ),
     Outcome(
-        "limit",
-        "a balance would pass 64 bits",
+        "transaction",
+        "it is more than may leave the wallet at once: `window` is `transaction`",
+        "LimitExceeded",
+        "LIMIT_EXCEEDED",
+        "yes",
+        _of("transfer", "accept", "withdraw", "pay order", "hold", "exchange"),
+        "^transaction$",
+    ),
+    Outcome(
+        "day",
+        "with it, more would have left the wallet today, or else in 30 days, than may: `window` is `day` or `30 days`",
+        "LimitExceeded",
+        "LIMIT_EXCEEDED",
+        "yes",
+        _of("transfer", "accept", "withdraw", "pay order", "hold", "exchange"),
+        "^day$",
+    ),
+    Outcome(
+        "balance",
+        "the wallet to be paid may not hold that much: `window` is `balance`",
+        "LimitExceeded",
+        "LIMIT_EXCEEDED",
+        "yes",
+        _of("transfer", "accept", "top up", "hold", "exchange"),
+        "^balance$",
+    ),
+    Outcome(
+        "64 bits",
+        "a balance would pass 64 bits, whatever the wallet may hold: `window` is `balance`",
         "LimitExceeded",
         "LIMIT_EXCEEDED",
         "yes",
         _of("top up"),
+        "^balance$",
     ),
     Outcome(
         "rail refused",
@@ -277,6 +305,8 @@ NEVER_TOGETHER: Final[dict[frozenset[str], str]] = {
     frozenset({"own wallet", "own currency"}): "what is not there has no currency",
     frozenset({"payee", "self"}): "the caller is there",
     frozenset({"payee", "their currency"}): "what is not there has no currency",
+    frozenset({"payee", "balance"}): "what is not there holds nothing",
+    frozenset({"self", "balance"}): "there is only the caller's own wallet",
     frozenset({"payee", "payee frozen"}): "what is not there is not frozen",
     frozenset({"self", "payee frozen"}): "there is only the caller's own wallet",
     frozenset({"hold expired", "hold resolved"}): "a hold ends once, and what ended it stays its end",

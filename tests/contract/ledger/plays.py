@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -34,11 +34,11 @@ class Alone:
 
 
 @dataclass(frozen=True, slots=True)
-class Two:
-    """Two outcomes at once, then the lower alone, under another key."""
+class Below:
+    """One outcome below others: by their names what was answered while both held; and when it alone was left."""
 
-    both: Answer
-    lower: Answer
+    both: Mapping[str, Answer]
+    left: Answer
 
 
 async def play_alone(cast: Cast, mutation: str, outcome: Outcome) -> Alone:
@@ -53,13 +53,15 @@ async def play_alone(cast: Cast, mutation: str, outcome: Outcome) -> Alone:
     return Alone(first, again, kept, await trial.answer(used))
 
 
-async def play_two(cast: Cast, mutation: str, higher: Outcome, lower: Outcome) -> Two:
-    """What is answered while both conditions hold, then the second alone."""
+async def play_below(cast: Cast, mutation: str, lower: Outcome, highers: Iterable[Outcome]) -> Below:
+    """What is answered while one condition holds, beside each of the others and by itself; a new key each time."""
     trial = await begin(cast, mutation)
+    both: dict[str, Answer] = {}
     async with PROVOCATIONS[lower.name](trial):
-        async with PROVOCATIONS[higher.name](trial):
-            both = await trial.answer()
-        return Two(both, await trial.answer())
+        for higher in highers:
+            async with PROVOCATIONS[higher.name](trial):
+                both[higher.name] = await trial.answer()
+        return Below(both, await trial.answer())
 
 
 async def play_all(town: Town, plays: Sequence[P], play: Callable[[Cast, P], Awaitable[R]]) -> dict[P, R | Exception]:

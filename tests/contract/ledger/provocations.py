@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
+from datastores.ledger import Tier
 from gateway.demo.script import PARTNER
 from tests.contract.acts import done, eur, key
-from tests.contract.ledger.cast import PURSE
+from tests.contract.ledger.cast import MOST_OF_A_DAY, PURSE
 from tests.contract.ledger.subjects import FIELDS
 from tests.contract.ledger.trials import Trial
 
@@ -170,8 +171,25 @@ def payee_frozen(trial: Trial) -> AbstractAsyncContextManager[None]:
     return cast.frozen(cast.own if trial.mutation in ("captureHold", "topUpWallet") else cast.other)
 
 
+def transaction(trial: Trial) -> AbstractAsyncContextManager[None]:
+    return trial.cast.in_tier(trial.cast.own, "EUR", Tier.UNVERIFIED)
+
+
 @asynccontextmanager
-async def limit(trial: Trial) -> AsyncIterator[None]:
+async def day(trial: Trial) -> AsyncIterator[None]:
+    cast = trial.cast
+    async with cast.holding(cast.own, MOST_OF_A_DAY), cast.in_tier(cast.own, "EUR", Tier.BASIC):
+        yield
+
+
+def balance(trial: Trial) -> AbstractAsyncContextManager[None]:
+    cast = trial.cast
+    payee = cast.own if trial.mutation in ("topUpWallet", "exchangeFunds") else cast.other
+    return cast.in_tier(payee, "USD" if trial.mutation == "exchangeFunds" else "EUR", Tier.UNVERIFIED)
+
+
+@asynccontextmanager
+async def too_many_bits(trial: Trial) -> AsyncIterator[None]:
     with trial.given(amount={**trial.input["amount"], "amount": MAX_EUR}):
         yield
 
@@ -208,7 +226,10 @@ PROVOCATIONS: Final[dict[str, Provocation]] = {
     "payer frozen": payer_frozen,
     "payee frozen": payee_frozen,
     "funds": lambda trial: trial.cast.broke(trial.cast.own),
-    "limit": limit,
+    "transaction": transaction,
+    "day": day,
+    "balance": balance,
+    "64 bits": too_many_bits,
     "rail refused": rail_refused,
 }
 

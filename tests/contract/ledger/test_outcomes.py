@@ -16,7 +16,7 @@ from tests.contract.ledger.outcomes import (
     outcomes_of,
     pairs_of,
 )
-from tests.contract.ledger.plays import Alone, Two, play_all, play_alone, play_two
+from tests.contract.ledger.plays import Alone, Below, play_all, play_alone, play_below
 from tests.contract.ledger.provocations import PROVOCATIONS
 from tests.contract.town import Town
 
@@ -26,7 +26,6 @@ ALONE = [(mutation, outcome) for mutation in MUTATIONS for outcome in outcomes_o
 PAIRS = [(mutation, higher, lower) for mutation in MUTATIONS for higher, lower in pairs_of(mutation)]
 R = TypeVar("R")
 OneOf = tuple[str, Outcome]
-TwoOf = tuple[str, Outcome, Outcome]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -37,10 +36,12 @@ async def alone(town: Town, request: pytest.FixtureRequest) -> dict[OneOf, Alone
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def two(town: Town, request: pytest.FixtureRequest) -> dict[TwoOf, Two | Exception]:
-    """What every two at once were answered."""
-    wanted = [(each["mutation"], each["higher"], each["lower"]) for each in selected(request, "test_two_at_once")]
-    return await play_all(town, wanted, lambda cast, pair: play_two(cast, *pair))
+async def below(town: Town, request: pytest.FixtureRequest) -> dict[OneOf, Below | Exception]:
+    """What was answered while each outcome held beside those that take precedence over it."""
+    wanted: dict[OneOf, list[Outcome]] = {}
+    for each in selected(request, "test_two_at_once"):
+        wanted.setdefault((each["mutation"], each["lower"]), []).append(each["higher"])
+    return await play_all(town, list(wanted), lambda cast, one: play_below(cast, *one, wanted[one]))
 
 
 @pytest.mark.parametrize(("mutation", "outcome"), ALONE, ids=[f"{m}-{outcome.name}" for m, outcome in ALONE])
@@ -60,11 +61,13 @@ async def test_alone(alone: dict[OneOf, Alone | Exception], mutation: str, outco
 @pytest.mark.parametrize(
     ("mutation", "higher", "lower"), PAIRS, ids=[f"{m}-{higher.name}-over-{lower.name}" for m, higher, lower in PAIRS]
 )
-async def test_two_at_once(two: dict[TwoOf, Two | Exception], mutation: str, higher: Outcome, lower: Outcome) -> None:
-    played = result(two, (mutation, higher, lower))
+async def test_two_at_once(
+    below: dict[OneOf, Below | Exception], mutation: str, higher: Outcome, lower: Outcome
+) -> None:
+    played = result(below, (mutation, lower))
 
-    assert played.both.is_(higher), played.both
-    assert played.lower.is_(lower), played.lower
+    assert played.both[higher.name].is_(higher), played.both[higher.name]
+    assert played.left.is_(lower), played.left
 
 
 async def test_after_all_that_the_ledger_holds(town: Town) -> None:

@@ -19,12 +19,15 @@ from tests.contract.ledger.subjects import acceptable, consumed, end_some
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client was told; `type` is `error` where it was told so by an entry of `errors`."""
+    """What a client was told; `type` is `error` where it was told so by an entry of `errors`.
+
+    `place` is the path of what is not acceptable, or the window of a limit.
+    """
 
     type: str
     code: str | None = None
     message: str = ""
-    path: str | None = None
+    place: str | None = None
     replayed: bool | None = None
     transfer_id: str | None = None
 
@@ -35,7 +38,7 @@ class Answer:
 
     def is_(self, outcome: Outcome) -> bool:
         """Whether this is that row of the table."""
-        told = self.message if self.path is None else self.path
+        told = self.message if self.place is None else self.place
         return (self.type, self.code) == (outcome.type, outcome.code) and re.search(outcome.tells, told) is not None
 
 
@@ -83,7 +86,8 @@ def document(mutation: str) -> str:
     union: Any = get_named_type(field.type)
     success = next(member for member in union.types if member.name.endswith("Success"))
     transfer = "transfer { id }" if "transfer" in success.fields else ""
-    parts = f"""__typename ... on Error {{ code message }} ... on ValidationError {{ path }}
+    window = "... on LimitExceeded { window }" if "LimitExceeded" in {member.name for member in union.types} else ""
+    parts = f"""__typename ... on Error {{ code message }} ... on ValidationError {{ path }} {window}
       ... on {success.name} {{ replayed {transfer} }}"""
     return f"mutation ($input: {field.args['input'].type}) {{ {mutation}(input: $input) {{ {parts} }} }}"
 
@@ -98,7 +102,7 @@ def read_answer(body: Any, mutation: str) -> Answer:
         told["__typename"],
         told.get("code"),
         told.get("message", ""),
-        ".".join(told["path"]) if "path" in told else None,
+        ".".join(told["path"]) if "path" in told else told.get("window"),
         told.get("replayed"),
         (told.get("transfer") or {}).get("id"),
     )
