@@ -30,6 +30,12 @@ TOP_UP: Final = f"""mutation ($input: TopUpWalletInput!) {{
 TRANSFER: Final = f"""mutation ($input: TransferFundsInput!) {{
   transferFunds(input: $input) {{ ... on TransferFundsSuccess {{ transfer {{ id state }} }} {_ERROR} }}
 }}"""
+HOLD: Final = f"""mutation ($input: HoldFundsInput!) {{
+  holdFunds(input: $input) {{ ... on TransferFundsSuccess {{ transfer {{ id state }} }} {_ERROR} }}
+}}"""
+CAPTURE: Final = f"""mutation ($input: CaptureHoldInput!) {{
+  captureHold(input: $input) {{ ... on TransferFundsSuccess {{ transfer {{ id state }} }} {_ERROR} }}
+}}"""
 REQUEST: Final = f"""mutation ($input: RequestPaymentInput!) {{
   requestPayment(input: $input) {{ ... on RequestPaymentSuccess {{ paymentRequest {{ id }} }} {_ERROR} }}
 }}"""

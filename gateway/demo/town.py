@@ -242,6 +242,16 @@ async def _trade(town: _Town) -> None:
         "memo": "Ferry tickets, yours and mine",
     }
     await town.actors.act("bob", ops.REQUEST, input=asked)
+    deposit = {
+        "idempotencyKey": "demo-deposit",
+        "amount": {"amount": "40.00", "currency": "EUR"},
+        "to": {"handle": "bob"},
+        "memo": "Deposit for the touring bike",
+    }
+    held = (await town.actors.act("erin", ops.HOLD, input=deposit))["transfer"]["id"]
+    scratch = {"amount": "5.00", "currency": "EUR"}
+    part = {"idempotencyKey": "demo-scratch", "transferId": held, "amount": scratch}
+    await town.actors.act("bob", ops.CAPTURE, input=part)
 
 
 async def _buy(town: _Town, buyer: str, ware: Any, key: str) -> str:
