@@ -27,10 +27,16 @@ class EndedIdentities:
     """Knows every identity that ended lately, at most 5 s late: one read every 5 s, however many people ask."""
 
     def __init__(
-        self, read: ReadEnded, digest: Callable[[str, str], str], *, clock: Callable[[], float] = time.monotonic
+        self,
+        read: ReadEnded,
+        digest: Callable[[str, str], str],
+        *,
+        refreshed_s: float = REFRESHED_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._digest = digest
+        self._refreshed_s = refreshed_s
         self._clock = clock
         self._ended: dict[str, datetime] = {}
         self._newest: datetime | None = None
@@ -67,4 +73,4 @@ class EndedIdentities:
             for digest, ended_at in found:
                 self._ended[digest] = max(ended_at, self._ended.get(digest, ended_at))
                 self._newest = max(ended_at, self._newest or ended_at)
-            self._fresh_until = self._clock() + REFRESHED_S
+            self._fresh_until = self._clock() + self._refreshed_s

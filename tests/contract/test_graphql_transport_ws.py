@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,17 @@ async def test_the_end_of_a_partners_key_closes_with_4403(issuer: DevelopmentIss
         await client.subscribe("1", "subscription { hum }")
         assert await client.receive() == next_("1", hum="mmm")
         del server.partner_keys[key.id]
+
+        assert await client.closed(after={"type": "ping"}) == (4403, "The credential is no longer valid")
+
+
+async def test_the_end_of_a_person_closes_with_4403(issuer: DevelopmentIssuer) -> None:
+    server = Server(issuer, limits=SocketLimits(ping_interval_s=0.2))
+
+    async with socket(server, payload={"Authorization": f"Bearer {issuer.token('alice')}"}) as client:
+        await client.subscribe("1", "subscription { hum }")
+        assert await client.receive() == next_("1", hum="mmm")
+        server.ended.append(("alice", datetime.now(UTC).replace(tzinfo=None)))
 
         assert await client.closed(after={"type": "ping"}) == (4403, "The credential is no longer valid")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from datastores.partners import PartnerKeyDocument
 from gateway.execution.executor import GraphExecutor
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.development import DevelopmentIssuer
+from gateway.identity.ended import EndedIdentities
 from gateway.identity.identities import Identity, Person
 from gateway.identity.partners import NewPartnerKey, new_partner_key
 from gateway.metrics import Metrics
@@ -182,7 +184,9 @@ class Server:
             self.operations, metrics=self.metrics, keep_alive_s=keep_alive_s, max_streams=max_streams
         )
         self.partner_keys: dict[str, PartnerKeyDocument] = {}
-        authenticator = Authenticator([issuer.access_tokens()], self._find_partner_key)
+        self.ended: list[tuple[str, datetime]] = []
+        ended = EndedIdentities(self._read_ended, lambda issuer, subject: subject, refreshed_s=0.0)
+        authenticator = Authenticator([issuer.access_tokens()], self._find_partner_key, ended=ended)
         http = GraphQLOverHTTP(self.operations, self.streams, authenticator.from_header, page=page)
         self.sockets = GraphQLOverWebSocket(
             self.operations,
@@ -207,6 +211,9 @@ class Server:
             "created_at": utc_now(),
         }
         return key
+
+    async def _read_ended(self, since: datetime | None) -> list[tuple[str, datetime]]:
+        return self.ended
 
     async def _find_partner_key(self, key_id: str) -> PartnerKeyDocument | None:
         return self.partner_keys.get(key_id)
