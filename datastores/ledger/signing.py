@@ -19,7 +19,7 @@ from datastores.sealing import SealingKey
 SIGNING_KEYS: Final = "signing_keys"
 MAX_KEYS: Final = 1_000
 _NEWEST_FIRST: Final = [("created_at", -1), ("_id", 1)]
-INDEXES: Mapping[str, Sequence[IndexModel]] = {SIGNING_KEYS: []}
+INDEXES: Mapping[str, Sequence[IndexModel]] = {SIGNING_KEYS: [IndexModel(_NEWEST_FIRST, name="newest_first")]}
 
 
 @dataclass(frozen=True, slots=True)
