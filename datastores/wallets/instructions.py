@@ -14,6 +14,7 @@ from datastores.commit import Read, Work, by_id
 from datastores.errors import ExpectedError
 from datastores.ledger import Command, Entry, Money, Outcome, Transfer
 from datastores.mongo import Database, Document
+from datastores.person_keys import SealedText
 
 from .rails import Instruction, RailAnswer, RailDirection, RailState
 
@@ -37,6 +38,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 class InstructionDocument(TypedDict):
     """One instruction; its id is that of the entry which reserved its money.
 
+    `account` is sealed under the key of whose it is; nobody is erased while an instruction of theirs is pending.
     `asks` counts how often the rail was asked; the next time is `due_at`, None once it has given its word. `reference`
     and `value_at` are the rail's; `heard_at` and `resolved_seq` are of the entry that its word became.
     """
@@ -44,7 +46,7 @@ class InstructionDocument(TypedDict):
     _id: str
     rail: str
     direction: str
-    account: str
+    account: SealedText
     amount: Money
     state: str
     asked_at: datetime
@@ -64,7 +66,7 @@ class ReserveThroughRail:
     transfer: Transfer
     rail: str
     direction: RailDirection
-    account: str
+    account: SealedText
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
         yield ledger.transfer_reads(self.command, self.transfer)
@@ -139,9 +141,9 @@ def ask_delay(asks: int) -> timedelta:
     return timedelta(seconds=min(FIRST_ASK_S * 2 ** min(asks - 1, _MAX_DOUBLINGS), MAX_ASK_S))
 
 
-def instruction_of(document: InstructionDocument) -> Instruction:
-    """What the rail is to be asked."""
-    return Instruction(document["_id"], RailDirection(document["direction"]), document["account"], document["amount"])
+def instruction_of(document: InstructionDocument, account: str) -> Instruction:
+    """What the rail is to be asked; `account` is what is sealed in the document."""
+    return Instruction(document["_id"], RailDirection(document["direction"]), account, document["amount"])
 
 
 async def instructions_by_ids(database: Database, ids: Sequence[str]) -> list[InstructionDocument | None]:

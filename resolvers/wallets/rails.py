@@ -12,6 +12,7 @@ from datastores import wallets as store
 from datastores.commit import Act
 from datastores.errors import ExpectedError, NotFoundError, TransferRefusedError
 from datastores.ledger import AccountKind, Entry, EntryKind, Outcome, Party, Transfer, TransferState
+from datastores.person_keys import sealed_text
 from datastores.wallets import InstructionDocument, Rail, RailAnswer, RailDirection, RailSilentError, RailState
 from resolvers.context import Context
 
@@ -71,12 +72,19 @@ async def _ask_again(ctx: Context, instruction: InstructionDocument) -> bool:
     if rail is None:
         _log.warning("%s waits for the rail %s, which is not connected", instruction["_id"], instruction["rail"])
         return False
-    answer = await _heard(rail, instruction, lambda: _asked_or_submitted(rail, instruction))
+    answer = await _heard(rail, instruction, lambda: _asked_or_submitted(ctx, rail, instruction))
     return answer is not None and await _keep(ctx, instruction["_id"], answer)
 
 
-async def _asked_or_submitted(rail: Rail, instruction: InstructionDocument) -> RailAnswer:
-    return await rail.ask(instruction["_id"]) or await rail.submit(store.instruction_of(instruction))
+async def _asked_or_submitted(ctx: Context, rail: Rail, instruction: InstructionDocument) -> RailAnswer:
+    return await rail.ask(instruction["_id"]) or await _submitted(ctx, rail, instruction)
+
+
+async def _submitted(ctx: Context, rail: Rail, instruction: InstructionDocument) -> RailAnswer:
+    (account,) = await ctx.keys.open(ctx.database, [instruction["account"]])
+    if account is None:
+        raise LookupError("the key of the account's owner is gone")
+    return await rail.submit(store.instruction_of(instruction, account.decode()))
 
 
 async def _heard(
@@ -121,7 +129,11 @@ async def _through_rail(
     rails = store.connected_rails(ctx.rails, ctx.database, ctx.now)
     name, place = store.rail_account(account, "source" if inward else "destination", rails=rails)
     mutation = "topUpWallet" if inward else "withdrawFromWallet"
-    request = command(viewer_id, key, mutation, wallet_id=wallet_id, amount=money, account=account)
+    personal = await ctx.keys.key(ctx.database, viewer_id, ctx.now())
+    # The hash of a request outlives the account's owner: without their key nobody can try which account fits it.
+    fingerprint = personal.digest(mutation, account)
+    sealed = sealed_text(place.encode(), viewer_id, personal)
+    request = command(viewer_id, key, mutation, wallet_id=wallet_id, amount=money, account=fingerprint)
 
     async def prepare() -> Act[Outcome]:
         wallet = Party(await own_wallet(ctx, wallet_id, money["currency"]), owner_id=viewer_id)
@@ -140,7 +152,7 @@ async def _through_rail(
             fee_amount=fee,
             default_tier=ctx.default_tier,
         )
-        return store.ReserveThroughRail(request, transfer, name, direction, place)
+        return store.ReserveThroughRail(request, transfer, name, direction, sealed)
 
     outcome = await decided(ctx, request, prepare)
     entry = outcome.accepted()
@@ -153,7 +165,7 @@ async def _submit(ctx: Context, rail: Rail, id: str) -> None:
     (instruction,) = await store.instructions_by_ids(ctx.database, [id])
     if instruction is None or instruction["state"] != RailState.PENDING:
         return
-    answer = await _heard(rail, instruction, lambda: rail.submit(store.instruction_of(instruction)))
+    answer = await _heard(rail, instruction, lambda: _submitted(ctx, rail, instruction))
     if answer is not None:
         await _keep(ctx, id, answer)
 

@@ -12,6 +12,8 @@ from datastores.clock import utc_now
 from datastores.commit import CommitLoops
 from datastores.indexes import create_indexes
 from datastores.mongo import Database, Driver
+from datastores.person_keys import PersonKeys
+from datastores.sealing import SealingKey
 from gateway.live.hub import Hub
 from resolvers import wallets
 from resolvers.context import Context, Viewer
@@ -38,7 +40,8 @@ async def operator(bare_database: Database, mongodb_uri: str, mongo_driver: Driv
     await create_indexes(bare_database)
     (ann,) = await people(bare_database, "ann")
     commits = CommitLoops(bare_database)
-    ctx = Context(bare_database, commits, Hub(bare_database, {}), Viewer("person", ann))
+    keys = PersonKeys(SealingKey.generate())
+    ctx = Context(bare_database, commits, Hub(bare_database, {}), Viewer("person", ann), keys=keys)
     wallet = (await wallets.open_wallet(ctx, currency="EUR"))["_id"]
     for text in ("5", "1"):
         await wallets.top_up_wallet(

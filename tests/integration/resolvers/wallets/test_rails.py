@@ -21,6 +21,7 @@ from datastores.errors import (
 )
 from datastores.ledger import verify
 from datastores.mongo import Database
+from datastores.person_keys import destroy_key
 from resolvers import wallets
 from resolvers.context import Context
 from resolvers.wallets import MoneyMoved
@@ -219,6 +220,23 @@ class TestEveryBehaviour:
             await wallets.ask_rails(later(ask, seconds)(None))
 
         assert await balance(ask, ann) == ((600, 600) if "refuse" in account else (100, 100))
+
+
+async def test_the_account_lies_in_no_document_in_the_clear_but_in_the_rails_own_book(
+    database: Database, ask: Ask
+) -> None:
+    ann, wallet = await new_wallet(database, ask)
+
+    await top_up(ask, ann, wallet, "sandbox:slow-refuse")
+
+    for collection in ("rail_instructions", "entries", "transfers", "accounts"):
+        for document in await database.find(collection, {}, limit=10):
+            assert "slow-refuse" not in repr(document)
+    (instruction,) = await database.find("rail_instructions", {}, limit=10)
+    assert await ask(None).keys.open(database, [instruction["account"]]) == [b"slow-refuse"]
+    await destroy_key(database, ann, ask(None).now())
+    ask(None).keys.forget(ann)
+    assert await ask(None).keys.open(database, [instruction["account"]]) == [None]
 
 
 class TestAskingAgain:

@@ -32,7 +32,8 @@ class Scene:
 
     async def killed(self, way: str, *, key: str = "k") -> Document:
         """The instruction of a process that was killed while it waited for the rail."""
-        arguments = (self.uri, self.database.name, self.driver, self.ann, self.wallet, way, key)
+        master = self.ask(None).keys.master.raw.hex()
+        arguments = (self.uri, self.database.name, self.driver, master, self.ann, self.wallet, way, key)
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", MODULE, *arguments, cwd=ROOT)
         try:
             async with asyncio.timeout(LIMIT_S):
