@@ -147,6 +147,7 @@ from .transfers import (
     first_record,
     record_read,
     record_transfer,
+    tier_reads,
     transfer_reads,
 )
 from .verification import Problem, Report, problem_lines, verify
@@ -318,6 +319,7 @@ __all__ = [
     "swapped",
     "system_command",
     "takes_part",
+    "tier_reads",
     "topics",
     "transfer_document",
     "transfer_reads",

@@ -18,7 +18,7 @@ from .entries import Entry, Outcome, stored_outcome
 from .memos import Memo
 from .refunds import append_refund, refund_reads
 from .reserves import append_release, append_settlement, resolution_reads
-from .transfers import Transfer, append_reserve, append_transfer, transfer_reads
+from .transfers import Transfer, append_reserve, append_transfer, transfer_rounds
 
 FOLLOW_UPS: Final = "follow_ups"
 MAX_DUE: Final = 100
@@ -47,7 +47,7 @@ class PostTransfer:
     follow_up: FollowUp | None = None
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        yield transfer_reads(self.command, self.transfer)
+        yield from transfer_rounds(work, self.command, self.transfer)
 
     def decide(self, work: Work) -> Outcome:
         if (stored := stored_outcome(work, self.command)) is not None:
@@ -65,7 +65,7 @@ class ReserveTransfer:
     follow_up: FollowUp | None = None
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        yield transfer_reads(self.command, self.transfer)
+        yield from transfer_rounds(work, self.command, self.transfer)
 
     def decide(self, work: Work) -> Outcome:
         if (stored := stored_outcome(work, self.command)) is not None:

@@ -27,8 +27,6 @@ from .accounts import (
     fees_account_id,
     is_overdrawn_by,
     is_overflown_by,
-    new_account,
-    opened,
     rounding_account_id,
     wallet_id,
 )
@@ -37,8 +35,9 @@ from .currencies import MAX_MINOR_UNITS, money
 from .entries import Draft, EntryKind, Outcome, append, append_refusal, ledger_time, reads, stored_outcome
 from .limits import BALANCE, incoming_refusal, outgoing_refusal, overflow_refusal
 from .quotes import QUOTES, QuoteDocument
+from .statuses import open_account, opening_reads
 from .tiers import Tier
-from .transfers import TRANSFERS, Party
+from .transfers import TRANSFERS, Party, new_party
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,8 @@ class ExchangeFunds:
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
         accounts = [party.account_id for party, _, _ in self.parties]
         yield [*reads(self.command, accounts=accounts), by_id(QUOTES, self.quote["_id"])]
+        if owners := opening_reads(work, ((party.account_id, party.owner_id) for party, _, _ in self.parties)):
+            yield owners
 
     def decide(self, work: Work) -> Outcome:
         if (stored := stored_outcome(work, self.command)) is not None:
@@ -87,7 +88,7 @@ class ExchangeFunds:
         if (error := _unusable(work, quote) or _refused(work, self.parties, self.default_tier)) is not None:
             return append_refusal(work, self.command, error, self._draft(work, refused=True))
         for party, currency, _ in self.parties:
-            opened(work, party.account_id, party.kind, currency, party.owner_id)
+            open_account(work, self.command, party.account_id, party.kind, currency, party.owner_id)
         entry = append(work, self.command, self._draft(work))
         work.update(QUOTES, quote["_id"], used_by=entry["_id"], is_open=False)
         work.insert(TRANSFERS, {"_id": self.command.id("trf"), "rate": quote["rate"]})
@@ -123,8 +124,7 @@ def _unusable(work: Work, quote: QuoteDocument) -> ExpectedError | None:
 
 def _refused(work: Work, legs: Sequence[tuple[Party, str, int]], default_tier: Tier) -> ExpectedError | None:
     accounts = [
-        cast("Account | None", work.get(ACCOUNTS, party.account_id))
-        or new_account(party.account_id, party.kind, currency, work.now, party.owner_id)
+        cast("Account | None", work.get(ACCOUNTS, party.account_id)) or new_party(work, party, currency)
         for party, currency, _ in legs
     ]
     payer, payee = accounts[0], accounts[1]

@@ -24,7 +24,7 @@ from .transfers import (
     TransferState,
     append_reserve,
     record_transfer,
-    transfer_reads,
+    transfer_rounds,
 )
 
 DEFAULT_DAYS: Final = 7
@@ -46,7 +46,7 @@ class PlaceHold:
     follow_up: FollowUp | None = None
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        yield transfer_reads(self.command, self.transfer)
+        yield from transfer_rounds(work, self.command, self.transfer)
 
     def decide(self, work: Work) -> Outcome:
         if (stored := stored_outcome(work, self.command)) is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from datastores.commit import Read, Work, by_fields, by_id
+from datastores.commit import NotReadError, Read, Work, by_fields, by_id
 from datastores.errors import ConflictError, NotFoundError
 
+from . import chain
 from .accounts import ACCOUNTS, Account, AccountKind, Effect, WalletStatus, opened, wallet_id
 from .commands import Command, new_salt, system_command
 from .entries import LAST, Draft, Entry, EntryKind, Outcome, append, reads, stored_outcome
@@ -142,6 +143,37 @@ def append_status(
     if "tier" in details:
         work.update(ACCOUNTS, id, tier=details["tier"])
     return entry
+
+
+def opening_reads(work: Work, wallets: Iterable[tuple[str, str | None]]) -> list[Read]:
+    """What must have been read before `open_account` opens those of these (id and owner) that are not there yet."""
+    return [
+        by_fields(ACCOUNTS, owner_id=owner_id)
+        for id, owner_id in wallets
+        if owner_id is not None and work.get(ACCOUNTS, id) is None
+    ]
+
+
+def open_account(work: Work, command: Command, id: str, kind: AccountKind, currency: str, owner_id: str | None) -> None:
+    """Open the account where it is not there yet; a wallet gets the tier of its owner's others by an entry before.
+
+    `command` is that of the act that needs it.
+    """
+    if work.get(ACCOUNTS, id) is None:
+        account = opened(work, id, kind, currency, owner_id)
+        if (tier := opening_tier(work, owner_id)) is not None:
+            salt = chain.part_salt(command.salt, "open")
+            append_status(work, _command("open", account, salt), account, WalletStatus.OPEN, {"tier": tier.value})
+
+
+def opening_tier(work: Work, owner_id: str | None) -> Tier | None:
+    """The tier that a new wallet of this person begins with; None too where nobody has read their others."""
+    if owner_id is None:
+        return None
+    try:
+        return owner_tier(work, owner_id)
+    except NotReadError:
+        return None
 
 
 def owner_tier(work: Work, owner_id: str) -> Tier | None:

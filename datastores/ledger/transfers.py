@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,12 +21,13 @@ from datastores.errors import (
 from datastores.mongo import Document
 from datastores.person_keys import SealedText
 
-from .accounts import ACCOUNTS, AccountKind, Effect, WalletStatus, available, may_overdraw, new_account, opened
+from .accounts import ACCOUNTS, Account, AccountKind, Effect, WalletStatus, available, may_overdraw, new_account
 from .commands import Command, sibling_id
 from .currencies import MAX_MINOR_UNITS, money
 from .entries import Draft, EntryKind, EntryState, Outcome, append, append_refusal, ledger_time, reads
 from .limits import BALANCE, BOUNDED, COUNTED, incoming_refusal, outgoing_refusal, overflow_refusal
 from .memos import Memo
+from .statuses import open_account, opening_reads, opening_tier
 from .tiers import Tier
 
 TRANSFERS: Final = "transfers"
@@ -131,6 +132,24 @@ def transfer_reads(command: Command, transfer: Transfer) -> list[Read]:
     return reads(command, accounts=transfer.account_ids)
 
 
+def transfer_rounds(work: Work, command: Command, transfer: Transfer) -> Iterator[list[Read]]:
+    """As `transfer_reads`, then `tier_reads`; a round for each."""
+    yield transfer_reads(command, transfer)
+    if owners := tier_reads(work, transfer):
+        yield owners
+
+
+def tier_reads(work: Work, transfer: Transfer) -> list[Read]:
+    """What a payee's wallet that is to be opened gets its tier from, once `transfer_reads` has been read."""
+    return opening_reads(work, ((party.account_id, party.owner_id) for party in transfer.parties))
+
+
+def new_party(work: Work, party: Party, currency: str) -> Account:
+    """The account of a party that is not open yet, as it would be opened."""
+    account = new_account(party.account_id, party.kind, currency, work.now, party.owner_id)
+    return {**account, "tier": opening_tier(work, party.owner_id)}
+
+
 def append_transfer(work: Work, command: Command, transfer: Transfer) -> Outcome:
     """Post the transfer, or keep its refusal: the first that holds of
 
@@ -157,7 +176,7 @@ def _decide(work: Work, command: Command, transfer: Transfer, state: EntryState,
         legs = own_legs(work, command, transfer)
         return append_refusal(work, command, error, draft_of(transfer, legs=legs, refused=True))
     for party in transfer.parties:
-        opened(work, party.account_id, party.kind, transfer.currency, party.owner_id)
+        open_account(work, command, party.account_id, party.kind, transfer.currency, party.owner_id)
     entry = append(work, command, draft_of(transfer, legs=transfer.legs, state=state, effect=effect))
     record = first_record(transfer, state)
     if record:
@@ -219,9 +238,7 @@ def _refused(work: Work, transfer: Transfer) -> ExpectedError | None:
     if source is None and transfer.source.kind is AccountKind.WALLET:
         raise NotFoundError("There is no such wallet")
     accounts = [
-        work.get(ACCOUNTS, party.account_id)
-        or new_account(party.account_id, party.kind, transfer.currency, work.now, party.owner_id)
-        for party in transfer.parties
+        work.get(ACCOUNTS, party.account_id) or new_party(work, party, transfer.currency) for party in transfer.parties
     ]
     if any(account["currency"] != transfer.currency for account in accounts):
         raise TransferRefusedError(f"The wallet is not in {transfer.currency}", code="CURRENCY_MISMATCH")

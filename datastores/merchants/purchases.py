@@ -31,6 +31,7 @@ from datastores.ledger import (
     sibling_id,
     stored_outcome,
     system_command,
+    tier_reads,
     transfer_reads,
     wallet_id,
 )
@@ -180,6 +181,8 @@ class CompleteOrder:
         fee = self.fee_transfer
         fee_reads = transfer_reads(self.fee, fee) if fee else []
         yield [*transfer_reads(self.release, self.transfer), *fee_reads, *_change_reads(self.command, self.order)]
+        if owners := tier_reads(work, self.transfer):
+            yield owners
 
     def decide(self, work: Work) -> OrderDocument:
         order = _current(work, self.order)

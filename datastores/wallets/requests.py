@@ -129,6 +129,8 @@ class AcceptPaymentRequest:
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
         yield [*ledger.transfer_reads(self.command, self.transfer), by_id(PAYMENT_REQUESTS, self.request_id)]
+        if owners := ledger.tier_reads(work, self.transfer):
+            yield owners
 
     def decide(self, work: Work) -> Outcome:
         if (stored := ledger.stored_outcome(work, self.command)) is not None:

@@ -224,6 +224,31 @@ async def test_closing_and_being_paid_at_once_never_closes_a_wallet_with_money(d
         assert (account["status"], account["posted"]) == (("CLOSED", 0) if closed else ("OPEN", 1_00))
 
 
+async def test_a_wallet_that_a_payment_opens_gets_the_tier_of_others(database: Database, commits: CommitLoop) -> None:
+    await town.fill(commits, "ben", 10_000, "JPY")
+    await commits.submit(ledger.SetTier(town.command("system"), ANN, Tier.UNVERIFIED))
+    yen = ledger.wallet_id("ann", "JPY")
+
+    refused = await town.pay(commits, "ben", "ann", 9_999_999, currency="JPY")
+    much = dataclasses.replace(town.transfer("ben", "ann", 10_000, "JPY"), kind=EntryKind.TRANSFER)
+    held, paid = await asyncio.gather(
+        commits.submit(ledger.PlaceHold(town.command("ben"), dataclasses.replace(much, amount=4_000))),
+        town.pay(commits, "ben", "ann", 5_000, currency="JPY"),
+    )
+
+    assert refused.entry["code"] == "INSUFFICIENT_FUNDS"
+    assert (held.posted, paid.posted) == (True, True)
+    account = await town.account(database, yen)
+    assert (account["tier"], account["posted"], account["version"]) == ("UNVERIFIED", 5_000, 3)
+    statuses = [entry for entry in await town.entries(database) if entry["kind"] == "STATUS"]
+    assert [entry["legs"][0]["account_id"] for entry in statuses] == [ANN, yen]
+    await town.fill(commits, "ben", 1_000_000, "KRW")
+    beyond = await town.pay(commits, "ben", "ann", 200_000, currency="KRW")
+    assert beyond.entry["code"] == "LIMIT_EXCEEDED"
+    assert await database.find_one("accounts", {"_id": ledger.wallet_id("ann", "KRW")}) is None
+    assert (await ledger.verify(database)).problems == []
+
+
 async def test_a_wallet_that_is_opened_later_gets_the_tier_of_others(database: Database, commits: CommitLoop) -> None:
     await commits.submit(ledger.SetTier(town.command("system"), ANN, Tier.BASIC))
 
