@@ -24,7 +24,8 @@ def wallet(id: str, owner: str) -> Document:
 def work_with(act: Act[Outcome], *accounts: Document) -> Work:
     work = Work(NOW)
     for read in (read for reads in act.reads(work) for read in reads):
-        work.add_read(read, accounts if read.collection == "accounts" else ())
+        found = [each for each in accounts if tuple(each.get(name) for name in read.fields) in read.values]
+        work.add_read(read, found if read.collection == "accounts" else ())
     return work
 
 
