@@ -12,12 +12,18 @@ from pymongo.errors import PyMongoError
 from datastores.ledger import AccountKind
 from datastores.ledger.accounts import ACCOUNTS
 from datastores.ledger.entries import ENTRIES, PARTITION
+from datastores.merchants import LISTINGS, ORDERS
+from tests.faults.order_proofs import wrong_escrows, wrong_stock
 
 INTERVAL_S: Final = 0.2
 
 
 class Auditor:
-    """What must hold at every instant: sums of zero by currency, nobody below zero, entries numbered without a hole."""
+    """What must hold at every instant.
+
+    Sums of zero by currency, nobody below zero, entries numbered without a hole; of each listing as much left and
+    ordered as there was; in escrow the total of what is paid and not settled.
+    """
 
     def __init__(self, uri: str, name: str) -> None:
         self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
@@ -48,6 +54,8 @@ class Auditor:
             head = await self._database[ENTRIES].find_one(last, sort=[("seq", -1)], session=session)
             pipeline: list[dict[str, Any]] = [{"$count": "n"}]
             counted = await (await self._database[ENTRIES].aggregate(pipeline, session=session)).to_list(1)
+            listings = await self._database[LISTINGS].find({}, session=session).to_list(None)
+            orders = await self._database[ORDERS].find({}, session=session).to_list(None)
         sums: dict[str, int] = defaultdict(int)
         for account in accounts:
             sums[account["currency"]] += account["posted"]
@@ -57,3 +65,5 @@ class Auditor:
         numbers = (head["seq"] if head else 0, counted[0]["n"] if counted else 0)
         if numbers[0] != numbers[1]:
             self.findings.append(f"the last entry is {numbers[0]}, there are {numbers[1]} entries")
+        escrows = [account for account in accounts if account["kind"] == AccountKind.ESCROW]
+        self.findings += [*wrong_stock(listings, orders), *wrong_escrows(escrows, orders)]

@@ -5,64 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from datastores import ledger
-from datastores.conversations import CONVERSATIONS, EVENTS, MESSAGES
-from datastores.ledger import EntryKind
+from datastores.ledger.commands import SYSTEM
 from datastores.ledger.entries import ENTRIES
 from datastores.mongo import Database
+from tests.faults.conversation_proofs import check_conversations
+from tests.faults.findings import MAX_ROWS, Findings, Written
 from tests.faults.journals import Row, rows
-from tests.faults.town import CONVERSATION, MERCHANT
+from tests.faults.order_proofs import check_orders
+from tests.faults.town import FIRST, MERCHANT
 
-MAX_ROWS: Final = 100_000
 CAUGHT_UP_TIMEOUT_S: Final = 40.0
-_OUTCOME: Final = {"key": 1, "seq": 1, "state": 1, "code": 1}
-
-
-@dataclass
-class Findings:
-    """What was counted, and each promise that did not hold."""
-
-    acknowledged: int = 0
-    refused: int = 0
-    replayed: int = 0
-    lost: int = 0
-    doubled: int = 0
-    changed: int = 0
-    messages: int = 0
-    events: int = 0
-    broken: list[str] = field(default_factory=list)
-
-    def demand(self, holds: bool, text: str) -> None:
-        """Note a promise that does not hold."""
-        if not holds:
-            self.broken.append(text)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What the gateways of a run wanted and what they were told."""
-
-    intents: Mapping[str, Row]
-    answers: Sequence[Row]
-
-    @classmethod
-    def of(cls, folders: Sequence[Path]) -> Written:
-        """All journals of these gateways."""
-        intents = {row["key"]: row for folder in folders for row in rows(folder / "intents")}
-        return cls(intents, [row for folder in folders for row in rows(folder / "answers")])
-
-    def outcomes(self, *, transfers: bool) -> dict[str, list[Row]]:
-        """Every answer by key: of transfers, or of messages."""
-        found: dict[str, list[Row]] = defaultdict(list)
-        for answer in self.answers:
-            if ("entry" in answer["outcome"]) == transfers:
-                found[answer["key"]].append(answer["outcome"])
-        return found
+_OUTCOME: Final = {"key": 1, "seq": 1, "state": 1, "code": 1, "caller": 1}
 
 
 async def examine(database: Database, folders: Sequence[Path], consumers: Sequence[Path]) -> Findings:
@@ -71,13 +29,14 @@ async def examine(database: Database, folders: Sequence[Path], consumers: Sequen
     findings.replayed = sum(answer["replayed"] for answer in written.answers)
     unanswered = written.intents.keys() - {answer["key"] for answer in written.answers}
     findings.demand(not unanswered, f"{len(unanswered)} have no answer")
-    entries = await database.find(ENTRIES, {}, limit=MAX_ROWS, sort=[("seq", 1)], projection=_OUTCOME | {"kind": 1})
+    entries = await database.find(ENTRIES, {}, limit=MAX_ROWS, sort=[("seq", 1)], projection=_OUTCOME)
     _check_entries(findings, written, entries)
     report = await ledger.verify(database)
     findings.broken += ledger.problem_lines(report.problems)
-    await _check_messages(findings, database, written)
+    said = await check_conversations(findings, database, written)
+    await check_orders(findings, database, written)
     for consumer in consumers:
-        await _check_consumer(findings, database, consumer)
+        await _check_consumer(findings, database, consumer, said)
     return findings
 
 
@@ -96,17 +55,17 @@ def _check_entries(findings: Findings, written: Written, entries: Sequence[Row])
     findings.demand(numbers == list(range(1, len(numbers) + 1)), "the numbers of the entries have a hole")
     found: dict[str, list[Row]] = defaultdict(list)
     for entry in entries:
-        if entry["kind"] == EntryKind.TRANSFER:
+        if entry["caller"] != SYSTEM and not entry["key"].startswith(FIRST):
             found[entry["key"]].append(entry)
-    wanted = {key for key, intent in written.intents.items() if "payer" in intent}
-    outcomes = written.outcomes(transfers=True)
+    outcomes = written.outcomes("transfer", "place", "pay")
+    wanted = {key for key, intent in written.intents.items() if intent["do"] in ("transfer", "place", "pay")}
     findings.acknowledged = len(outcomes)
     findings.refused = sum(told[0]["state"] == "REFUSED" for told in outcomes.values())
     findings.lost = sum(key not in found for key in outcomes)
     findings.doubled = sum(len(each) > 1 for each in found.values()) + len(found.keys() - wanted)
     findings.changed = sum(_differ(told, found[key]) for key, told in outcomes.items() if key in found)
-    findings.demand(findings.lost == 0, f"{findings.lost} acknowledged transfers are lost")
-    findings.demand(findings.doubled == 0, f"{findings.doubled} transfers are there that nobody wanted again")
+    findings.demand(findings.lost == 0, f"{findings.lost} acknowledged outcomes are lost")
+    findings.demand(findings.doubled == 0, f"{findings.doubled} entries are there that nobody wanted again")
     findings.demand(findings.changed == 0, f"{findings.changed} keys had more than one outcome")
 
 
@@ -117,27 +76,7 @@ def _differ(told: Sequence[Row], entries: Sequence[Row]) -> bool:
     return any(outcome != stored for outcome in told)
 
 
-async def _check_messages(findings: Findings, database: Database, written: Written) -> None:
-    outcomes = written.outcomes(transfers=False)
-    of_it = {"conversation_id": CONVERSATION}
-    stored = await database.find(MESSAGES, of_it, limit=MAX_ROWS, projection={"seq": 1, "n": 1, "client_id": 1})
-    events = await database.find(EVENTS, of_it, limit=MAX_ROWS, projection={"n": 1})
-    conversation = await database.find_one(CONVERSATIONS, {"_id": CONVERSATION})
-    findings.messages = len(stored)
-    whole = list(range(1, len(stored) + 1))
-    findings.demand(sorted(each["seq"] for each in stored) == whole, "the numbers of the messages have a hole")
-    findings.demand(sorted(each["n"] for each in events) == whole, "the numbers of the conversation's log have a hole")
-    counted = (conversation["message_count"], conversation["event_n"]) if conversation else None
-    findings.demand(counted == (len(whole), len(whole)), f"the conversation counts {counted} of {len(whole)}")
-    by_client = {each["client_id"]: each for each in stored}
-    findings.demand(len(by_client) == len(stored), "a message is there twice")
-    for key, told in outcomes.items():
-        one = by_client.get(key)
-        kept = {"message": one["_id"], "seq": one["seq"], "n": one["n"]} if one else None
-        findings.demand(all(each == kept for each in told), f"message {key} is not as it was acknowledged")
-
-
-async def _check_consumer(findings: Findings, database: Database, folder: Path) -> None:
+async def _check_consumer(findings: Findings, database: Database, folder: Path, said: Sequence[int]) -> None:
     feed = {"merchants": MERCHANT, "event_type": {"$type": "string"}}
     entries = await database.find(ENTRIES, feed, limit=MAX_ROWS, sort=[("seq", 1)], projection={"seq": 1})
     numbers = [entry["seq"] for entry in entries]
@@ -147,10 +86,9 @@ async def _check_consumer(findings: Findings, database: Database, folder: Path) 
     findings.demand([row["seq"] for row in seen] == numbers, f"{who}: payments {_unlike(seen, 'seq', numbers)}")
     chained = [None, *numbers[:-1]]
     findings.demand([row["previous_seq"] for row in seen] == chained, f"{who} cannot prove that it saw every payment")
-    messages = list(range(1, findings.messages + 1))
-    heard = await _caught_up(folder / "messages", "n", messages)
+    heard = await _caught_up(folder / "messages", "n", said)
     findings.events += len(heard)
-    findings.demand([row["n"] for row in heard] == messages, f"{who}: messages {_unlike(heard, 'n', messages)}")
+    findings.demand([row["n"] for row in heard] == list(said), f"{who}: messages {_unlike(heard, 'n', said)}")
 
 
 def _unlike(seen: Sequence[Row], number: str, wanted: Sequence[int]) -> str:

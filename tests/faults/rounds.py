@@ -16,9 +16,10 @@ from typing import Final
 from datastores.mongo import Database, Driver
 from tests.faults import consumer, gateway
 from tests.faults.auditor import Auditor
+from tests.faults.findings import Findings
 from tests.faults.journals import rows
 from tests.faults.processes import Child, python
-from tests.faults.proofs import Findings, examine
+from tests.faults.proofs import examine
 from tests.faults.replica_set import ReplicaSet
 
 DRIVERS: Final[tuple[Driver, ...]] = ("motor", "pymongo")
@@ -52,10 +53,9 @@ class Worker:
         self.folder.mkdir()
         self.child = Child(folder, name, python(module, asdict(plan)))
 
-    def answers(self, *, transfers: bool = True) -> list[float]:
-        """When its transfers (or messages) were answered, in seconds since 1970."""
-        found = rows(self.folder / "answers")
-        return [row["at"] for row in found if ("entry" in row["outcome"]) == transfers]
+    def answers(self) -> list[float]:
+        """When its transfers were answered, in seconds since 1970."""
+        return [row["at"] for row in rows(self.folder / "answers") if row["do"] == "transfer"]
 
 
 @dataclass(frozen=True)

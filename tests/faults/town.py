@@ -1,4 +1,4 @@
-"""Who takes part: people with little money in two currencies, one merchant who hears of it all, one conversation."""
+"""Who takes part: people with little money in two currencies, a merchant who hears of it all, two conversations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Final
 
 from datastores import conversations, ledger
@@ -14,15 +15,24 @@ from datastores.conversations import ConversationKind, MemberRole, SendMessage, 
 from datastores.ids import derived_id
 from datastores.indexes import create_indexes
 from datastores.ledger import Command, Party, PostTransfer, Transfer
+from datastores.merchants import ListingDocument, ListingKind, insert_listings, listing_document
 from datastores.mongo import Database, Driver, WrongDatabaseError
 
 PEOPLE: Final = [derived_id("usr", "faults", str(i)) for i in range(24)]
 CURRENCIES: Final = ("EUR", "USD")
 MERCHANT: Final = derived_id("mer", "faults")
 CONVERSATION: Final = derived_id("cnv", "faults")
+LOBBY: Final = derived_id("cnv", "faults", "lobby")
+LOBBYISTS: Final = PEOPLE[:8]
+COME_AND_GO: Final = LOBBYISTS[4:]
+SELLER: Final = PEOPLE[0]
+PRICE: Final = 50
+STOCKS: Final = (40, 400)
+FIRST: Final = "first "
 FIRST_BALANCE: Final = 4_000
 MOST: Final = 2_500
 MESSAGES_LOOP: Final = "conversations"
+OPENED_AT: Final = datetime(2026, 1, 1)
 CONNECT_TIMEOUT_S: Final = 60.0
 
 
@@ -48,8 +58,9 @@ async def _connected(uri: str, name: str, driver: Driver) -> Database:
 
 
 async def plant(database: Database) -> None:
-    """Make the indexes, fill everybody's wallets, start the conversation."""
+    """Make the indexes, fill everybody's wallets and the shop, start the conversations."""
     await create_indexes(database)
+    await insert_listings(database, [_listing(stock) for stock in STOCKS])
     commits = CommitLoops(database)
     tops = (_top_up(person, currency) for person in PEOPLE for currency in CURRENCIES)
     for outcome in await asyncio.gather(*(commits[ledger.COMMIT_LOOP].submit(act) for act in tops)):
@@ -57,6 +68,9 @@ async def plant(database: Database) -> None:
     roles = dict.fromkeys(PEOPLE, MemberRole.MEMBER)
     start = StartConversation(CONVERSATION, ConversationKind.GROUP, "Faults", roles)
     await commits[MESSAGES_LOOP].submit(start)
+    ranks = [MemberRole.OWNER, *[MemberRole.ADMIN] * 3, *[MemberRole.MEMBER] * len(COME_AND_GO)]
+    lobby = StartConversation(LOBBY, ConversationKind.GROUP, "Lobby", dict(zip(LOBBYISTS, ranks, strict=True)))
+    await commits[MESSAGES_LOOP].submit(lobby)
     await commits.drain()
 
 
@@ -74,10 +88,30 @@ def payment(key: str, payer: str, payee: str, amount: int, currency: str) -> Pos
     return PostTransfer(_command(payer, key, payee, amount, currency), transfer)
 
 
-def message(client_id: str, sender: str) -> SendMessage:
+def message(client_id: str, sender: str, conversation_id: str = CONVERSATION) -> SendMessage:
     """A message that its client knows by `client_id`."""
-    id = conversations.client_message_id(CONVERSATION, sender, client_id)
-    return SendMessage(id, CONVERSATION, sender, f"This is {client_id}", client_id=client_id)
+    id = conversations.client_message_id(conversation_id, sender, client_id)
+    return SendMessage(id, conversation_id, sender, f"This is {client_id}", client_id=client_id)
+
+
+def _listing(stock: int) -> ListingDocument:
+    return listing_document(
+        merchant_id=MERCHANT,
+        seller_id=SELLER,
+        title=f"One of {stock}",
+        description="",
+        category="things",
+        kind=ListingKind.GOOD,
+        price=ledger.money(PRICE, "EUR"),
+        stock=stock,
+        created_at=OPENED_AT,
+        random_bits=stock,
+    )
+
+
+def listing_id(stock: int) -> str:
+    """The listing of which there were so many at first."""
+    return _listing(stock)["_id"]
 
 
 def _top_up(person: str, currency: str) -> PostTransfer:
@@ -85,7 +119,7 @@ def _top_up(person: str, currency: str) -> PostTransfer:
     wallet = Party(ledger.wallet_id(person, currency), owner_id=person)
     kind = ledger.EntryKind.TOP_UP
     transfer = Transfer(rail, wallet, FIRST_BALANCE, currency, recipient_id=person, kind=kind)
-    return PostTransfer(_command(person, f"first {currency}", person, FIRST_BALANCE, currency), transfer)
+    return PostTransfer(_command(person, f"{FIRST}{currency}", person, FIRST_BALANCE, currency), transfer)
 
 
 def _command(payer: str, key: str, payee: str, amount: int, currency: str) -> Command:
