@@ -74,7 +74,7 @@ async def _play_all(
             await follower.child.start()
         for number in range(1, count + 1):
             name, own_seed = kinds[(number - 1) % len(kinds)], seed + number
-            scene = Scene(replicas, workers, random.Random(own_seed))
+            scene = Scene(replicas, database, workers, random.Random(own_seed))
             outcome = await _one(name, scene, followers, database, auditor)
             played.append(outcome)
             console.print(_line(number, own_seed, outcome), highlight=False)
@@ -94,7 +94,7 @@ async def _control(folder: Path, replicas: ReplicaSet, seed: int) -> int:
         await plant(database)
         workers = rounds.gateways(folder, replicas.uri, CONTROL, seed, stable_keys=False)
         stack.push_async_callback(_kill_all, workers)
-        scene = Scene(replicas, workers, random.Random(seed))
+        scene = Scene(replicas, database, workers, random.Random(seed))
         began = time.time()
         for worker in workers:
             await worker.child.start()

@@ -102,17 +102,6 @@ class ReplicaSet:
         """Make the primary hand over in order."""
         await node.client.admin.command({"replSetStepDown": STEP_DOWN_S, "secondaryCatchUpPeriodSecs": 5})
 
-    async def has_stuck_transaction(self, idle_ms: int) -> bool:
-        """Whether a transaction that has written has waited this long for its client's next word."""
-        node = await self.primary()
-        pipeline: list[dict[str, Any]] = [
-            {"$currentOp": {"idleSessions": True, "allUsers": True}},
-            {"$match": {"type": "idleSession", "transaction": {"$exists": True}, "locks.Global": "w"}},
-            {"$match": {"transaction.timeInactiveMicros": {"$gt": idle_ms * 1_000}}},
-        ]
-        cursor = await node.client.admin.aggregate(pipeline)
-        return bool(await cursor.to_list(10))
-
     async def _is_healthy(self) -> bool:
         hellos = [await self._hello(node) for node in self.nodes]
         primaries = [hello["me"] for hello in hellos if hello.get("isWritablePrimary")]
