@@ -32,7 +32,7 @@ MAX_FREEING_S: Final = 5.0
 MAX_RECOVERY_S: Final = 30.0
 HELD_S: Final = 0.3
 KILLS: Final = 5
-CATCHES: Final = 60
+CATCHES: Final = 400
 POLL_S: Final = 0.05
 
 
@@ -137,19 +137,18 @@ async def kill_gateway(scene: Scene) -> float:
 
     What it has written keeps the ledger's next number from the others, until the database ends the transaction.
     """
-    victim = scene.random.choice(scene.gateways)
-    others = [each for each in scene.gateways if each is not victim]
     for _ in range(CATCHES):
+        victim = scene.random.choice(scene.gateways)
         struck = time.time()
         victim.child.signal(signal.SIGSTOP)
         if await _holds_the_ledger(scene):
             break
         victim.child.signal(signal.SIGCONT)
-        await asyncio.sleep(scene.random.uniform(0.05, 0.2))
+        await asyncio.sleep(scene.random.uniform(0.0, 0.1))
     else:
         raise RuntimeError("no gateway was caught within a transaction")
     await victim.child.kill()
-    await until_answered(others, time.time())
+    await until_answered([each for each in scene.gateways if each is not victim], time.time())
     await victim.child.start()
     return struck
 

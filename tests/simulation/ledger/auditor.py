@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from datastores.ledger import AccountKind
 from datastores.mongo import Document
 from tests.simulation.quarters import Problems
 from tests.simulation.storage import Changes
+
+_OF_SOMEBODY: Final = (AccountKind.WALLET, AccountKind.ESCROW, AccountKind.FEES)
 
 
 @dataclass
@@ -36,7 +39,7 @@ class Auditor:
         currency = account["currency"]
         self.sums[currency] = self.sums.get(currency, 0) + account["posted"] - self.posted.get(id, 0)
         self.posted[id] = account["posted"]
-        if account["kind"] != AccountKind.RAIL and account["posted"] < account["pending_out"]:
+        if account["kind"] in _OF_SOMEBODY and account["posted"] < account["pending_out"]:
             self.problems.append(f"{id} is below zero after entry {self.seq}")
         if min(account["pending_out"], account["pending_in"]) < 0:
             self.problems.append(f"{id} has less than nothing reserved after entry {self.seq}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from datastores.ledger import WalletStatus
 from datastores.ledger.commands import SYSTEM
 from datastores.mongo import Document
 
+from .spending import Spending
 from .wishes import Wish
 
 RESOLVED = "HOLD_RESOLVED"
@@ -23,17 +24,20 @@ class Purse:
     out: int = 0
     into: int = 0
     status: str = WalletStatus.OPEN.value
+    spending: Spending = field(default_factory=Spending, compare=False)
 
 
 @dataclass
 class Hold:
     """A hold of the book: what is left of it, and the code of how it has ended."""
 
+    id: str
     source: Purse
     target: Purse
     left: int
     expires_at: datetime
     ended: str | None = None
+    captured: int = 0
 
     def capture(self, wish: Wish, entry: Document) -> str | None:
         """Move a part of it, or say why not."""
@@ -47,6 +51,7 @@ class Hold:
         self._release(part)
         self.source.posted -= part
         self.target.posted += part
+        self.captured += part
         self.ended = None if self.left else RESOLVED
         return None
 
@@ -66,6 +71,7 @@ class Hold:
 
     def give_back(self, ended: str) -> None:
         """Give back what is left."""
+        self.source.spending.give_back(self.id, self.left)
         self._release(self.left)
         self.ended = ended
 

@@ -6,19 +6,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 from pymongo import IndexModel
 
 from datastores import ledger
-from datastores.errors import ConflictError, NotFoundError, TransferRefusedError, ValidationError
-from datastores.ledger import Outcome
-from datastores.mongo import Database
+from datastores.errors import (
+    ConflictError,
+    InsufficientFundsError,
+    NotFoundError,
+    TransferRefusedError,
+    ValidationError,
+)
+from datastores.ledger import Entry, Outcome, WalletStatus
+from datastores.ledger.quotes import QUOTES
+from datastores.mongo import Database, Document
 from tests.simulation.quarters import Asked, Problems
 from tests.simulation.shapes import Shape
 from tests.simulation.storage import Changes, Storage
 
-from .answers import Answers, Request
+from .answers import Answers, Request, short
 from .auditor import Auditor
 from .book import Book, Decider, decide_again
 from .plan import Plan
@@ -38,6 +45,7 @@ class LedgerQuarter:
         self._auditor = Auditor(problems)
         self._wishes: dict[Wish, None] = {}
         self._resolved: set[str] = set()
+        self._sent_back: list[Entry] = []
         self._deciders: dict[Request, tuple[str, Decider]] = {}
         self._floors: dict[Request, int] = {}
         self.answers = Answers(problems, storage)
@@ -50,12 +58,16 @@ class LedgerQuarter:
         self._deciders.setdefault(request, (name, decide))
 
     def plant(self) -> None:
-        return None
+        self._storage.plant(QUOTES, *({**quote} for quote in self._plan.quotes))
 
     def next(self) -> Wish:
         told = [entry for _, entry in self.answers.told.values()]
         wish = self._plan.next(told, list(self._wishes))
-        if wish.kind is not Kind.OPEN:
+        if wish.kind is Kind.OPEN:
+            self.book.openers.add(wish.source)
+        elif wish.kind is Kind.CLOSE:
+            self.book.closers.add(wish.target)
+        else:
             self.expect((wish.caller, wish.key, wish.request_hash), str(wish), partial(_decided, wish))
         if wish.kind is Kind.CAPTURE and wish.final:
             rest = ledger.system_command("give-back", wish.entry_id, salt="-")
@@ -68,10 +80,15 @@ class LedgerQuarter:
         self._auditor.check(changes)
 
     def answered(self, wish: Wish, outcome: object, asked: Asked) -> str:
-        return self.answers.take(wish, outcome, asked) if isinstance(outcome, Outcome) else "open"
+        if isinstance(outcome, Outcome):
+            return self.answers.take(wish, outcome, asked)
+        account = cast("dict[str, str]", outcome)
+        if (account["status"] == WalletStatus.CLOSED) != (wish.kind is Kind.CLOSE):
+            self._problems.append(f"done, and it is not so: {wish}")
+        return account["status"]
 
     def refused(self, wish: Wish, error: Exception, asked: Asked) -> None:
-        if self.answers.refused(wish, error, asked):
+        if wish.kind is not Kind.CLOSE and self.answers.refused(wish, error, asked):
             return
         if not self._may_refuse(wish, error, asked):
             self._problems.append(f"{wish} ended with {type(error).__name__}: {error}, and need not have")
@@ -82,15 +99,33 @@ class LedgerQuarter:
         if isinstance(error, ValidationError):
             return wish.kind is Kind.HOLD and wish.expires_at is not None
         if isinstance(error, ConflictError):
-            ends_at = wish.subject["expires_at"] if wish.subject else None
-            return wish.kind is Kind.EXPIRE and ends_at is not None and ends_at > asked.earliest
+            return self._may_conflict(wish, asked)
+        if isinstance(error, InsufficientFundsError):
+            return wish.kind is Kind.REVERSE
         if not isinstance(error, TransferRefusedError):
             return False
         if error.code == "CURRENCY_MISMATCH":
             return wish.currency != wish.payee_currency
         if wish.kind in (Kind.SETTLE, Kind.RELEASE, Kind.EXPIRE) and wish.subject:
             self._resolved.add(wish.subject["_id"])
-            return error.code == "HOLD_RESOLVED"
+            return error.code == ("HOLD_EXPIRED" if self._has_expired(wish) else "HOLD_RESOLVED")
+        return wish.kind is Kind.REVERSE and error.code == "ACCOUNT_FROZEN"
+
+    def _has_expired(self, wish: Wish) -> bool:
+        """Whether the subject is a hold that was given back because its time was over."""
+        id = ledger.system_command("expire", wish.subject["_id"] if wish.subject else "", salt="-").entry_id
+        return self._storage.get("entries", id) is not None
+
+    def _may_conflict(self, wish: Wish, asked: Asked) -> bool:
+        if wish.kind is Kind.CLOSE:
+            seen = self._storage.seen_since("accounts", wish.target, asked.stamp)
+            return len(seen) > 1 or any(each is None or _is_in_use(each) for each in seen)
+        subject = wish.subject
+        if wish.kind is Kind.EXPIRE and subject is not None:
+            return subject["expires_at"] is not None and subject["expires_at"] > asked.earliest
+        if wish.kind is Kind.REVERSE and subject is not None:
+            self._sent_back.append(subject)
+            return True
         return False
 
     def unanswered(self, wish: Wish, error: Exception, alone: bool) -> None:
@@ -106,6 +141,11 @@ class LedgerQuarter:
         still = self.book.reserves.keys() | {id for id, hold in self.book.holds.items() if hold.ended is None}
         if missing := self._resolved & still:
             self._problems.append(f"said to be resolved, and are not: {sorted(missing)}")
+        for subject in self._sent_back:
+            root = subject["pending_id"] or subject["_id"]
+            is_of_order = any(leg["account_id"].startswith("acct_escrow") for leg in subject["legs"])
+            if root not in self.book.holds and not is_of_order and self.book.refunded.get(root) != subject["amount"]:
+                self._problems.append(f"said to be sent back, and it is not: {short(subject)}")
         if (kept := set(self._storage.committed("follow_ups"))) != self.book.follow_ups:
             wrong = sorted(kept ^ self.book.follow_ups)
             self._problems.append(f"follow-ups without their entries, or missing: {wrong}")
@@ -120,6 +160,11 @@ class LedgerQuarter:
         kinds = Counter(f"entries {entry['kind']} {entry['state']}" for entry in journal)
         refusals = sum(entry["state"] == "REFUSED" for entry in journal)
         return {"entries": len(journal), "refusals": refusals, **dict(sorted(kinds.items()))}
+
+
+def _is_in_use(account: Document) -> bool:
+    amounts = (account["posted"], account["pending_out"], account["pending_in"])
+    return any(amounts) or account["status"] == WalletStatus.FROZEN
 
 
 def _given_back(wish: Wish, book: Book, entry: dict[str, object]) -> tuple[str, str | None]:

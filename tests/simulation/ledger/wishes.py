@@ -11,7 +11,17 @@ from typing import Any
 from datastores import ledger
 from datastores.commit import Act
 from datastores.errors import TransferRefusedError
-from datastores.ledger import AccountKind, Command, Entry, FollowUp, Party, Transfer, WalletStatus
+from datastores.ledger import (
+    AccountKind,
+    Command,
+    Entry,
+    FollowUp,
+    Party,
+    QuoteDocument,
+    Tier,
+    Transfer,
+    WalletStatus,
+)
 from tests.simulation.quarters import Door
 
 RAIL = "sandbox"
@@ -31,6 +41,9 @@ class Kind(StrEnum):
     CAPTURE = "capture"
     VOID = "void"
     EXPIRE = "expire"
+    EXCHANGE = "exchange"
+    REVERSE = "reverse"
+    CLOSE = "close"
     STATUS = "status"
     OPEN = "open"
 
@@ -52,35 +65,50 @@ class Wish:
     follows: bool = False
     expires_at: datetime | None = None
     final: bool = False
+    fee: int = 0
+    limited: bool = False
+    quote: QuoteDocument | None = field(default=None, hash=False)
 
     def __str__(self) -> str:
         subject = self.subject["_id"][-6:] if self.subject else ""
-        parts = (self.kind, self.caller, self.key, self.payer, self.payee, self.amount, self.currency, subject)
+        where = self.payee_currency if self.kind in (Kind.STATUS, Kind.CLOSE) else self.currency
+        parts = (self.kind, self.caller, self.key, self.payer, self.payee, self.amount, where, subject)
         return " ".join(str(part) for part in (*parts, self.status) if part not in ("", None))
 
     @cached_property
     def source(self) -> str:
         """The account that pays."""
+        if self.quote:
+            return ledger.wallet_id(self.caller, self.quote["sell"]["currency"])
         if not self.payer:
             return ledger.rail_account_id(RAIL, self.currency)
         return ledger.wallet_id(self.payer, self.currency)
 
     @cached_property
     def target(self) -> str:
-        """The account that is paid, frozen or opened."""
+        """The account that is paid, frozen, closed or opened."""
+        if self.quote:
+            return ledger.wallet_id(self.caller, self.quote["buy"]["currency"])
         return ledger.wallet_id(self.payee, self.payee_currency)
+
+    @property
+    def tier(self) -> Tier:
+        """What the wallets of people count as who have no tier of their own."""
+        return Tier.UNVERIFIED if self.limited else Tier.BUSINESS
 
     @property
     def needs(self) -> str | None:
         """The wallet without which nothing can be found to act on."""
-        if self.kind is Kind.STATUS:
+        if self.kind in (Kind.STATUS, Kind.CLOSE):
             return self.target
+        if self.kind is Kind.EXCHANGE:
+            return self.source
         return self.source if self.payer and self.kind is not Kind.OPEN else None
 
     def command(self, salt: str) -> Command:
         """Its command; each try has a salt of its own, as each request of a client has."""
-        if self.kind is Kind.EXPIRE:
-            return ledger.system_command("expire", self.subject["_id"] if self.subject else "", salt=salt)
+        if self.kind in (Kind.EXPIRE, Kind.REVERSE):
+            return ledger.system_command(self.kind.value, self.subject["_id"] if self.subject else "", salt=salt)
         request: dict[str, Any] = {
             "payer": self.payer,
             "payee": self.payee,
@@ -90,6 +118,8 @@ class Wish:
             "status": self.status.value,
             "expires_at": self.expires_at,
             "final": self.final,
+            "fee": self.fee,
+            "quote": self.quote["_id"] if self.quote else None,
         }
         return ledger.command(self.caller, self.key, self.kind.value, request, salt=salt)
 
@@ -117,25 +147,37 @@ class Wish:
         command = self.command(salt)
         if self.kind is Kind.OPEN:
             return ledger.OpenWallet(self.payee, self.currency)
+        if self.kind is Kind.CLOSE:
+            return ledger.CloseWallet(self.payee, self.target)
         if self.kind is Kind.STATUS:
             return ledger.SetStatus(command, self.target, self.status)
+        if self.quote:
+            return ledger.ExchangeFunds(command, self.quote, default_tier=self.tier)
         if self.subject is not None:
-            if self.kind is Kind.REFUND:
-                return ledger.RefundTransfer(command, self.subject, self.amount)
-            if self.kind is Kind.CAPTURE:
-                return ledger.CaptureHold(command, self.subject, self.amount, self.final)
-            if self.kind is Kind.VOID:
-                return ledger.VoidHold(command, self.subject)
-            if self.kind is Kind.EXPIRE:
-                return ledger.ExpireHold(command, self.subject)
-            error = TransferRefusedError("The rail refused") if self.kind is Kind.RELEASE else None
-            return ledger.ResolveReserve(command, self.subject, error)
+            return self._act_about(command, self.subject)
         follow_up = FollowUp(FOLLOW_UP, self.payee, {}) if self.follows else None
         if self.kind is Kind.HOLD:
             return ledger.PlaceHold(command, self.transfer(), self.expires_at, follow_up)
         if self.kind is Kind.RESERVE:
             return ledger.ReserveTransfer(command, self.transfer(), follow_up)
         return ledger.PostTransfer(command, self.transfer(), follow_up)
+
+    def _act_about(self, command: Command, subject: Entry) -> Act[Any]:
+        match self.kind:
+            case Kind.REFUND:
+                return ledger.RefundTransfer(command, subject, self.amount)
+            case Kind.CAPTURE:
+                return ledger.CaptureHold(command, subject, self.amount, self.final)
+            case Kind.VOID:
+                return ledger.VoidHold(command, subject)
+            case Kind.EXPIRE:
+                return ledger.ExpireHold(command, subject)
+            case Kind.REVERSE:
+                return ledger.ReverseEntry(command, subject, "a mistake")
+            case Kind.RELEASE:
+                return ledger.ResolveReserve(command, subject, TransferRefusedError("The rail refused"))
+            case _:
+                return ledger.ResolveReserve(command, subject)
 
     def transfer(self) -> Transfer:
         """The movement that is wanted."""
@@ -147,4 +189,7 @@ class Wish:
             self.currency,
             sender_id=self.payer or None,
             recipient_id=self.payee,
+            fee=Party(ledger.fees_account_id(self.currency), AccountKind.FEES) if self.fee else None,
+            fee_amount=self.fee,
+            default_tier=self.tier,
         )

@@ -16,7 +16,7 @@ from tests.simulation.shapes import Shape
 from tests.simulation.storage import Changes, Storage
 
 from .plan import Plan
-from .shop import Shop
+from .shop import Offers, Shop
 from .wishes import Kind, Wish
 
 _ALIVE: Final = ("PLACED", "PAID", "SHIPPED", "COMPLETED")
@@ -56,8 +56,9 @@ class MerchantsQuarter:
         self._listings: dict[str, Document] = {}
         self._orders: dict[str, Any] = {}
         self._updates: dict[str, set[tuple[int, bool]]] = {}
+        self._asked: dict[Wish, int] = {}
         self._rows: dict[str, list[tuple[str, str]]] = {}
-        self._shop = Shop(dict(self._stock))
+        self._shop = Shop(dict(self._stock), self._offers)
 
     def plant(self) -> None:
         self._storage.plant(LISTINGS, *({**each} for each in self._plan.listings))
@@ -68,27 +69,40 @@ class MerchantsQuarter:
             ((id, _, price),) = wish.lines
             self._updates.setdefault(id, set()).add((price, wish.state == "PAUSED"))
         else:
+            self._asked.setdefault(wish, self._storage.stamp)
             for request, decide in self._shop.deciders(wish):
                 self._money.expect(request, str(wish), decide)
         self._wishes.setdefault(wish)
         return wish
 
     def audit(self, changes: Changes) -> None:
-        offers = {id: {_offer(listing)} for id, listing in self._listings.items()}
         for (name, id), document in changes.items():
             if name == LISTINGS and document is not None:
                 self._listings[id] = document
-                # Of two changes in one batch the first is never seen, and an order may stand between them.
-                offers.setdefault(id, set()).update({_offer(document)}, self._updates.get(id, ()))
         for (name, id), document in changes.items():
             if name == "entries" and document is not None:
-                self._shop.offers[document["seq"]] = offers
+                self._shop.stamps[document["seq"]] = self._storage.stamp
             elif name == ORDERS and document is not None:
                 self._check_step(self._orders.get(id), document)
                 self._orders[id] = document
         self._check_rows(changes)
         self._check_stock()
         self._check_escrows(changes)
+
+    def _offers(self, wish: Wish, stamp: int) -> Offers:
+        """What each listing was offered at when this was decided, which was after it was asked for, up to this commit.
+
+        A refusal writes no listing, so that one may change while it is decided: then both answers are right.
+        """
+        found: Offers = {}
+        for id, _, _ in wish.lines:
+            since = self._storage.seen_since(LISTINGS, id, self._asked[wish])
+            until = len(self._storage.seen_since(LISTINGS, id, stamp)) - 1
+            found[id] = {_offer(each) for each in since[: len(since) - until] if each is not None}
+            if len(since) > 1:
+                # Of two changes in one batch the first is never seen, and an order may stand between them.
+                found[id] |= self._updates.get(id, set())
+        return found
 
     def _check_step(self, before: Document | None, order: Document) -> None:
         if before is not None and order["state"] not in (before["state"], *_STEPS.get(before["state"], ())):

@@ -18,7 +18,7 @@ from .wishes import Kind, Wish
 UNPAID_FOR = timedelta(minutes=30)
 COMPLETES_AFTER = timedelta(days=14)
 Decider = Callable[[Book, Document], Expected]
-# What a listing costs, and whether it is paused; more than one where a commit has changed that.
+# What a listing costs, and whether it is paused; more than one where that has changed.
 Offers = dict[str, set[tuple[int, bool]]]
 
 
@@ -34,10 +34,11 @@ class Sale:
 
 @dataclass
 class Shop:
-    """Stock and orders. `offers` has what each listing was offered at, by the number of the entry that asks for it."""
+    """Stock and orders. `offers` says what each listing was offered at for a wish, up to the commit of its entry."""
 
     stock: dict[str, int | None]
-    offers: dict[int, Offers] = field(default_factory=dict)
+    offers: Callable[[Wish, int], Offers]
+    stamps: dict[int, int] = field(default_factory=dict)
     sales: dict[str, Sale] = field(default_factory=dict)
     completes: set[str] = field(default_factory=set)
 
@@ -64,9 +65,9 @@ class Shop:
                 yield _system("expire", id), lambda book, entry: self._expire(id, entry)
 
     def _place(self, wish: Wish, entry: Document) -> Expected:
-        offers = self.offers[entry["seq"]]
+        offers = self.offers(wish, self.stamps[entry["seq"]])
         possible = {self._refusal(wish, dict(zip(offers, each, strict=True))) for each in product(*offers.values())}
-        # Where the price changed in the same commit, before it or after, both answers are right.
+        # Where the price changed meanwhile, the answers for before and after are both right.
         code = entry["code"] if entry["code"] in possible else next(iter(possible))
         if code is not None:
             return "REFUSED", code
@@ -90,6 +91,7 @@ class Shop:
             return "REFUSED", ConflictError.code
         expected = book.move(ledger.wallet_id(wish.caller, "EUR"), _escrow(wish.order_id), _total(sale))
         if expected == POSTED:
+            book.spend(ledger.wallet_id(wish.caller, "EUR"), entry, _total(sale))
             sale.state = "PAYING"
         return expected
 

@@ -121,6 +121,51 @@ def expire_by_the_clock_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holds, "ledger_time", lambda work: work.now)
 
 
+def remember_what_was_changed_without_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Work, "changed", lambda work: ())
+
+
+def use_quotes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    update = Work.update
+
+    def open_still(work: Work, collection: str, id: str, **changes: Any) -> Document:
+        return update(work, collection, id, **{k: v for k, v in changes.items() if k != "used_by"})
+
+    monkeypatch.setattr(Work, "update", open_still)
+
+
+def swap_after_the_end_of_a_quote(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchanges, "ledger_time", lambda work: START)
+
+
+def count_limits_outside_the_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent_after = entries.spent_after
+    counted: dict[str, Any] = {}
+
+    def beside(account: Mapping[str, Any], *rest: Any) -> Any:
+        counted[account["_id"]] = spent_after({**account, "spent": counted.get(account["_id"], {})}, *rest)
+        return counted[account["_id"]]
+
+    monkeypatch.setattr(entries, "spent_after", beside)
+
+
+def forget_what_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "given_back", lambda spent, amount, made_at: dict(spent or {}))
+
+
+def reverse_what_was_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reversals, "record_transfer", lambda work, entry_id, **changes: None)
+
+
+def close_what_is_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decide(act: CloseWallet, work: Work) -> Any:
+        account = cast(Any, work.get("accounts", act.wallet_id))
+        append_status(work, statuses._command("close", account), account, WalletStatus.CLOSED, {})
+        return work.get("accounts", act.wallet_id)
+
+    monkeypatch.setattr(CloseWallet, "decide", decide)
+
+
 PLANTED: list[tuple[Plant, bool, str]] = [
     (skip_the_look_up_on_a_retry, True, "acknowledged and not there"),
     (forget_refusals, True, "acknowledged and not there"),
@@ -134,6 +179,13 @@ PLANTED: list[tuple[Plant, bool, str]] = [
     (forget_what_was_captured, True, "where the model says"),
     (capture_what_is_over, True, "HOLD_EXPIRED"),
     (expire_by_the_clock_of_the_process, True, "where the model says"),
+    (remember_what_was_changed_without_a_guard, True, "where the model says"),
+    (use_quotes_twice, True, "where the model says ('REFUSED', 'CONFLICT')"),
+    (swap_after_the_end_of_a_quote, True, "QUOTE_EXPIRED"),
+    (count_limits_outside_the_transaction, True, "by day, and the model says"),
+    (forget_what_is_given_back, True, "by day, and the model says"),
+    (reverse_what_was_sent_back, True, "where the model says"),
+    (close_what_is_not_empty, True, "closed with"),
 ]
 
 
