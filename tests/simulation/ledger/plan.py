@@ -69,7 +69,7 @@ class Plan:
             return self._resolution(found)
         if chance < 0.62 and (found := self._subject(told, Kind.HOLD)):
             return self._about_hold(found)
-        if chance < 0.635 and (found := self._subject(told, Kind.REVERSE)):
+        if 0.62 <= chance < 0.65 and (found := self._subject(told, Kind.REVERSE)):
             return Wish(Kind.REVERSE, SYSTEM, f"reverse:{found['_id']}", subject=found)
         if chance < 0.67:
             return self._top_up(self._random.choice(self._people))

@@ -146,9 +146,9 @@ class Wish:
         """The act of the ledger that fulfils it."""
         command = self.command(salt)
         if self.kind is Kind.OPEN:
-            return ledger.OpenWallet(self.payee, self.currency)
+            return ledger.OpenWallet(self.payee, self.currency, salt)
         if self.kind is Kind.CLOSE:
-            return ledger.CloseWallet(self.payee, self.target)
+            return ledger.CloseWallet(self.payee, self.target, salt)
         if self.kind is Kind.STATUS:
             return ledger.SetStatus(command, self.target, self.status)
         if self.quote:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from datastores.commit import Work
+from datastores.ledger import acts
 from tests.simulation.__main__ import main
 
 
@@ -20,7 +20,7 @@ def test_histories_that_hold_end_well(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_failing_seed_is_one_line_to_play_it_again(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Work, "is_proven", True)
+    monkeypatch.setattr(acts, "stored_outcome", lambda work, command: None)
 
     assert main(["--seeds", "30", "--jobs", "1"]) == 1
     told = re.search(r"^make simulate SEED=(\d+)\n  (.+)$", capsys.readouterr().out, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Everything holds in a hundred histories full of faults, and a seed is a history: the same one wherever it runs."""
+"""Everything holds in sixty histories full of faults, and a seed is a history: the same one wherever it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.scheduler import StuckError, run
 from tests.simulation.towns import TOWNS
 
 ROOT = Path(__file__).resolve().parents[3]
-SEEDS = range(100)
+SEEDS = range(60)
 MANY = ("refusals", "crashes", "rows of orders' logs", "events of conversations", "rows of inboxes", "posts")
 HASHES = """
 from tests.simulation.history import simulate
@@ -41,8 +41,8 @@ def test_every_history_holds_and_all_kinds_of_faults_were_in_them() -> None:
     assert [(result.seed, result.problems) for result in results if result.problems] == []
     for result in results:
         counts.update(result.counts)
-    assert counts["entries"] > 1_500
-    assert min(counts[name] for name in MANY) > 50
+    assert counts["entries"] > 1_000
+    assert min(counts[name] for name in MANY) > 30
     assert {name for name in counts if name.startswith("histories of")} == {f"histories of {town}" for town in TOWNS}
     assert {name for name in counts if name.startswith("commands with")} == {
         f"commands with {fault.value}" for fault in (*OF_COMMANDS, *OF_COMMITS)

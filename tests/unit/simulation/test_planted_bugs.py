@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -11,26 +11,35 @@ from pymongo.errors import PyMongoError
 
 from datastores import ledger
 from datastores.commit import Act, CommitLoop, Work, loops
+from datastores.commit.memory import Memory
 from datastores.errors import ExpectedError
 from datastores.ids import derived_id
 from datastores.ledger import (
+    CloseWallet,
     Command,
     Draft,
     Effect,
     Entry,
     EntryKind,
     Outcome,
+    WalletStatus,
     acts,
+    entries,
+    exchanges,
     holds,
+    limits,
     refunds,
     reserves,
+    reversals,
+    statuses,
     transfers,
 )
 from datastores.ledger.entries import LAST
-from datastores.mongo import Session
+from datastores.ledger.statuses import append_status
+from datastores.mongo import Document, Session
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT
-from tests.simulation.storage import Storage
+from tests.simulation.storage import START, Storage
 from tests.simulation.towns import INDEXES
 from tests.unit.simulation.planted import WITHOUT_INDEXES, Plant, caught, read_outside_the_snapshot
 
@@ -121,8 +130,15 @@ def expire_by_the_clock_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holds, "ledger_time", lambda work: work.now)
 
 
-def remember_what_was_changed_without_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Work, "changed", lambda work: ())
+def remember_accounts_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = Memory.keep
+
+    def the_first(memory: Memory, work: Work) -> None:
+        before = dict(memory._documents)
+        keep(memory, work)
+        memory._documents |= {key: document for key, document in before.items() if key in memory._documents}
+
+    monkeypatch.setattr(Memory, "keep", the_first)
 
 
 def use_quotes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +155,7 @@ def swap_after_the_end_of_a_quote(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def count_limits_outside_the_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    spent_after = entries.spent_after
+    spent_after = limits.spent_after
     counted: dict[str, Any] = {}
 
     def beside(account: Mapping[str, Any], *rest: Any) -> Any:
@@ -160,7 +176,7 @@ def reverse_what_was_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
 def close_what_is_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     def decide(act: CloseWallet, work: Work) -> Any:
         account = cast(Any, work.get("accounts", act.wallet_id))
-        append_status(work, statuses._command("close", account), account, WalletStatus.CLOSED, {})
+        append_status(work, statuses._command("close", account, act.salt), account, WalletStatus.CLOSED, {})
         return work.get("accounts", act.wallet_id)
 
     monkeypatch.setattr(CloseWallet, "decide", decide)
@@ -179,7 +195,7 @@ PLANTED: list[tuple[Plant, bool, str]] = [
     (forget_what_was_captured, True, "where the model says"),
     (capture_what_is_over, True, "HOLD_EXPIRED"),
     (expire_by_the_clock_of_the_process, True, "where the model says"),
-    (remember_what_was_changed_without_a_guard, True, "where the model says"),
+    (remember_accounts_as_they_were, True, "sums to"),
     (use_quotes_twice, True, "where the model says ('REFUSED', 'CONFLICT')"),
     (swap_after_the_end_of_a_quote, True, "QUOTE_EXPIRED"),
     (count_limits_outside_the_transaction, True, "by day, and the model says"),
