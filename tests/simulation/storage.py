@@ -16,7 +16,7 @@ from .expressions import applied
 from .faults import conflict, duplicate, no_such_transaction
 
 START: Final = datetime(2026, 1, 1)
-LIFETIME_S: Final = 3.0
+LIFETIME_S: Final = 2.0
 SURPRISE: Final = 0.1
 Key = tuple[str, str]
 Claim = tuple[str, str, tuple[Any, ...]]
@@ -87,7 +87,7 @@ class Storage:
         self.commit(transaction)
 
     def begin(self) -> Transaction:
-        """A new transaction, which the server ends by itself after 3 seconds."""
+        """A new transaction, which the server ends by itself after 2 seconds."""
         return Transaction(self._clock())
 
     def committed(self, collection: str) -> dict[str, Document]:

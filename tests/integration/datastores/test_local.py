@@ -85,7 +85,7 @@ async def test_it_is_a_small_writable_replica_set_that_is_ours(tmp_path: Path) -
         status = await database._client.admin.command("serverStatus")
         await database.close()
 
-    assert limit["transactionLifetimeLimitSeconds"] == 3
+    assert limit["transactionLifetimeLimitSeconds"] == 2
     assert status["pid"] == local.pid
     assert status["version"] == local.version
     assert local.uri.startswith("mongodb://127.0.0.1:")
