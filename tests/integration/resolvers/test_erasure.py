@@ -256,7 +256,7 @@ class DiedError(Exception):
 
 
 class Dying(Database):
-    """A database whose process dies after so many writes."""
+    """A database whose process dies after so many writes: before the next is done, or with some drivers just after."""
 
     left = 0
 
@@ -281,8 +281,8 @@ async def test_wherever_the_process_dies_the_sweeper_finishes(
                 await erase_person(replace(ask(None), database=dying), ann)
                 survived += 1
             if writes == 0:
-                assert "erasure" not in await user_of(database, ann)
-                continue
+                # Nothing may have been noted yet: whoever asked asks again.
+                await erase_person(ask(None), ann)
             for seconds in (ABANDONED.total_seconds() + 1, SETTLED.total_seconds() * 2 + 1):
                 await finish_erasures(later(ask, seconds)(None))
             await assert_erased(database, ask, ann, bob, transfer_id)
