@@ -1,4 +1,4 @@
-"""Idempotency keys of every odd form: one that is acceptable is itself and no other; the rest are refused, unused."""
+"""Keys and memos of every odd form: what is acceptable is itself and no other; the rest is refused and uses no key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schema.graph import whole_graph
 from tests.contract.acts import JSON, attempt, codes_of, eur, key, newcomer
 from tests.contract.ledger.cast import PRICE, Cast, gather_cast
 from tests.contract.ledger.outcomes import MUTATIONS
-from tests.contract.ledger.subjects import acceptable
+from tests.contract.ledger.subjects import acceptable, consumed
 from tests.contract.ledger.trials import Trial, document
 from tests.contract.town import Town
 
@@ -157,6 +157,23 @@ async def test_a_whole_number_is_the_key_of_its_digits(cast: Cast) -> None:
         again = await trial.answer()
 
     assert (again.replayed, again.transfer_id) == (True, first.transfer_id)
+
+
+@pytest.mark.parametrize(
+    "memo", ["m" * 281, "é" * 281, "\x00", "a\x00b"], ids=lambda memo: f"{memo[:3]!a} of {len(memo)}"
+)
+async def test_a_memo_that_is_not_acceptable_uses_no_key(cast: Cast, memo: str) -> None:
+    for mutation in ("transferFunds", "refundTransfer", "holdFunds", "requestPayment"):
+        input, used = await input_of(cast, mutation), key()
+
+        refused = await attempt(cast.town, cast.own, mutation, **input, idempotencyKey=used, memo=memo)
+        accepted = await attempt(
+            cast.town, cast.own, mutation, **input, idempotencyKey=used, memo=memo[:280].strip("\x00b")
+        )
+        consumed(cast, mutation)
+
+        assert (refused["__typename"], refused["code"]) == ("ValidationError", "INVALID_INPUT"), mutation
+        assert accepted["__typename"].endswith("Success"), mutation
 
 
 async def test_after_all_that_the_ledger_holds(town: Town) -> None:
