@@ -98,6 +98,7 @@ from .movements import (
     movements_of,
     newest_entry,
     rail_accounts,
+    reserves_of,
     resolutions_of,
     reversals_of,
 )
@@ -304,6 +305,7 @@ __all__ = [
     "record_transfer",
     "refund_reads",
     "refusal",
+    "reserves_of",
     "resolution_reads",
     "resolutions_of",
     "reversal",

@@ -84,13 +84,12 @@ async def movements_of(database: Database, accounts: Sequence[str], stretch: Str
 
     Of an entry there is what says which accounts it moved and what it resolves or reverses.
     """
-    if not accounts:
-        return []
-    filter = {**_POSTED, "legs.account_id": {"$in": list(accounts)}, "seq": _within(stretch)}
-    found = await database.find(
-        ENTRIES, filter, sort=[("seq", ASCENDING)], limit=min(limit, MAX_MOVEMENTS), projection=_SHOWN
-    )
-    return cast("list[Entry]", found)
+    return await _entries(database, accounts, stretch, _POSTED, limit)
+
+
+async def reserves_of(database: Database, accounts: Sequence[str], stretch: Stretch, limit: int) -> list[Entry]:
+    """The entries of the stretch that reserved something on one of these accounts, as `movements_of`."""
+    return await _entries(database, accounts, stretch, {"state": EntryState.PENDING.value}, limit)
 
 
 async def movement_sums(database: Database, accounts: Sequence[str], stretch: Stretch) -> list[MovementSum]:
@@ -127,6 +126,18 @@ async def reversals_of(database: Database, entry_ids: Sequence[str], limit: int 
     named: Document = {"$in": list(entry_ids), "$type": "string"}
     filter = {"reverses": named, "state": EntryState.POSTED.value}
     return cast("list[Entry]", await database.find(ENTRIES, filter, limit=limit, projection=_SHOWN))
+
+
+async def _entries(
+    database: Database, accounts: Sequence[str], stretch: Stretch, which: Document, limit: int
+) -> list[Entry]:
+    if not accounts:
+        return []
+    filter = {**which, "legs.account_id": {"$in": list(accounts)}, "seq": _within(stretch)}
+    found = await database.find(
+        ENTRIES, filter, sort=[("seq", ASCENDING)], limit=min(limit, MAX_MOVEMENTS), projection=_SHOWN
+    )
+    return cast("list[Entry]", found)
 
 
 def _within(stretch: Stretch) -> Document:

@@ -52,7 +52,7 @@ MEANINGS: Final[Mapping[FindingKind, str]] = {
     FindingKind.MISSING_AT_RAIL: "the ledger has moved it, but the rail's statement does not have it",
     FindingKind.MISSING_IN_LEDGER: "the rail has moved the money that we asked for, but the ledger has no entry of it",
     FindingKind.UNKNOWN_TO_US: "the rail has moved money that nobody here asked for",
-    FindingKind.NOT_ASKED: "the ledger has moved it through the rail's account, but the rail was never asked",
+    FindingKind.NOT_ASKED: "the ledger has moved or reserved it for the rail, but nothing says that the rail was asked",
     FindingKind.DIRECTION_DIFFERS: "it came in on one side and went out on the other",
     FindingKind.AMOUNT_DIFFERS: "the sides have different amounts or currencies",
     FindingKind.RETURNED_NOT_REVERSED: "the rail has sent the money back, but the ledger has not reversed the entry",
@@ -105,7 +105,7 @@ def judge(case: Case, taken_days: set[str], patience: Patience) -> FindingKind |
 
 
 def _without_instruction(case: Case) -> FindingKind | NoteKind | None:
-    if case.in_ledger:
+    if case.in_ledger or case.is_reserved:
         return FindingKind.NOT_ASKED
     if _times(case.settled) == _times(case.returned):
         return NoteKind.SENT_BACK if case.returned else None
@@ -131,7 +131,8 @@ def _without_line(case: Case, taken_days: set[str], patience: Patience) -> Findi
     if case.posted:
         is_elsewhere = any(not each.counts and each.day not in taken_days for each in case.ours)
         return NoteKind.TIMING if is_elsewhere else FindingKind.MISSING_AT_RAIL
-    if record == RailState.SETTLED or (record == RailState.PENDING and case.is_released):
+    is_ended = record != RailState.PENDING
+    if record == RailState.SETTLED or (case.is_released and not is_ended) or (case.is_reserved and is_ended):
         return FindingKind.RECORD_DIFFERS
     if record == RailState.PENDING and _is_late(case, patience):
         return FindingKind.STILL_PENDING

@@ -83,7 +83,7 @@ class Findings:
         self.accounted["ours"].add_movements(case.ours)
         self.accounted["rail"].add_movements(case.at_rail)
         if verdict is None:
-            self.agreed += 1
+            self.agreed += any(each.counts for each in (*case.in_ledger, *case.at_rail))
         elif isinstance(verdict, FindingKind):
             self._find(verdict, _remark(case, verdict, MEANINGS[verdict]))
         else:

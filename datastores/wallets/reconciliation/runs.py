@@ -86,7 +86,7 @@ class _Lease:
 
 
 class _Run:
-    """Goes through the statement's lines, then what else the ledger has, what else we noted, and what is pending."""
+    """Goes through the statement's lines, what else the ledger has, what else we noted, what is pending or reserved."""
 
     def __init__(
         self, database: Database, rail: Rail, scope: Scope, patience: Patience, lease: _Lease, on_progress: OnProgress
@@ -118,6 +118,7 @@ class _Run:
         await self._through_ledger()
         await self._through_instructions()
         await self._through_pending()
+        await self._through_reserves()
 
     async def _through_lines(self) -> None:
         last = ""
@@ -176,6 +177,17 @@ class _Run:
                 return
             last = page[-1]["_id"]
 
+    async def _through_reserves(self) -> None:
+        stretch, accounts = self._scope.day_entries, list(self._scope.accounts)
+        while True:
+            page = await ledger.reserves_of(self._database, accounts, stretch, PAGE)
+            ids = await self._without_lines([entry["_id"] for entry in page])
+            await self._look(ids, partial(_is_not_looked_at_yet, self._patience))
+            await self._advance(0)
+            if len(page) < PAGE:
+                return
+            stretch = ledger.Stretch(page[-1]["seq"], stretch.until)
+
     async def _case_ids(self, page: Sequence[ledger.Entry]) -> list[str]:
         """The id of each entry's case: of a settlement what it settles, of a reversal what that reverses."""
         undone = [entry["reverses"] for entry in page if entry["reverses"] is not None]
@@ -225,6 +237,13 @@ class _Run:
 
 def _begins_at(seq: int, case: Case) -> bool:
     return case.first_seq is not None and case.first_seq >= seq
+
+
+def _is_not_looked_at_yet(patience: Patience, case: Case) -> bool:
+    if case.first_seq is not None or any(each.counts for each in case.ours):
+        return False
+    record = case.instruction
+    return record is None or record["state"] != RailState.PENDING or not patience.is_over(record["asked_at"])
 
 
 async def _scope(database: Database, rail: str, day: date) -> Scope:

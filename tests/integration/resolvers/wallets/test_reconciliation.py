@@ -19,7 +19,7 @@ from datastores.errors import ConflictError, InsufficientFundsError, TransferRef
 from datastores.indexes import create_indexes
 from datastores.ledger import AccountKind, EntryKind, Party, Transfer, verify
 from datastores.mongo import Database, Document
-from datastores.wallets import Reconciliation, StatementLine
+from datastores.wallets import RailSilentError, Reconciliation, StatementError, StatementLine
 from datastores.wallets.reconciliation import runs
 from datastores.wallets.sandbox import SandboxRail
 from resolvers import wallets
@@ -304,6 +304,16 @@ async def record_refused(town: Town, id: str) -> None:
     await town.database.update_one("rail_instructions", {"_id": id}, {"$set": changes})
 
 
+async def record_gone_while_pending(town: Town, id: str) -> None:
+    await record_gone(town, id)
+    await town.database.delete_one("sandbox_rail", {"_id": id})
+
+
+async def record_refused_while_pending(town: Town, id: str) -> None:
+    await record_refused(town, id)
+    await town.database.delete_one("sandbox_rail", {"_id": id})
+
+
 async def record_of_another_amount(town: Town, id: str) -> None:
     await town.database.update_one("rail_instructions", {"_id": id}, {"$set": {"amount.minor_units": 7}})
 
@@ -325,6 +335,8 @@ TAMPERINGS = [
     Tampering("UNKNOWN_TO_US", stranger, {"ledger": (1_100, 0), "ours": (1_100, 0), "rail": (1_600, 0)}),
     Tampering("UNKNOWN_TO_US", nameless, {"ledger": (1_100, 0), "ours": (1_100, 0), "rail": (1_600, 0)}),
     Tampering("NOT_ASKED", record_gone, {"ledger": (1_100, 0), "ours": (600, 0), "rail": (1_100, 0)}),
+    Tampering("NOT_ASKED", record_gone_while_pending, equal(600, 0), "late"),
+    Tampering("RECORD_DIFFERS", record_refused_while_pending, equal(600, 0), "late"),
     Tampering("DIRECTION_DIFFERS", another_direction, {"ledger": (1_100, 0), "ours": (1_100, 0), "rail": (600, 500)}),
     Tampering("AMOUNT_DIFFERS", another_amount, {"ledger": (1_100, 0), "ours": (1_100, 0), "rail": (1_099, 0)}),
     Tampering("AMOUNT_DIFFERS", another_currency, {"ledger": (1_100, 0), "ours": (1_100, 0), "rail": (600, 0)}),
@@ -605,6 +617,51 @@ class TestRuns:
         assert plans
         assert [plan for plan in plans if plan.is_scan or plan.sorts_in_memory] == []
         await commits.drain()
+
+
+class Failing(SandboxRail):
+    """A sandbox whose statement fails after its first page."""
+
+    error: BaseException = RailSilentError()
+
+    async def statement(self, day: date) -> AsyncIterator[Sequence[StatementLine]]:
+        async for page in super().statement(day):
+            yield page
+            raise self.error
+
+
+class Wordy(SandboxRail):
+    """A sandbox whose statement comes in one page, however long it is."""
+
+    async def statement(self, day: date) -> AsyncIterator[Sequence[StatementLine]]:
+        lines = [line async for page in super().statement(day) for line in page]
+        yield [replace(line, reference=f"{line.reference}/{n}") for line in lines for n in range(1_001)]
+
+
+class TestAdaptersThatFail:
+    @pytest.mark.parametrize(
+        ("rail", "error", "said"),
+        [
+            (Failing, RailSilentError(), RailSilentError),
+            (Failing, ConnectionResetError("gone"), StatementError),
+            (Wordy, None, StatementError),
+        ],
+    )
+    async def test_there_is_no_report_and_the_next_try_is_as_if_it_were_the_first(
+        self, town: Town, rail: type[SandboxRail], error: BaseException | None, said: type[BaseException]
+    ) -> None:
+        await town.move("ok")
+        at = datetime(2096, 3, 15, 1)
+        adapter = rail(town.database, lambda: at)
+        if isinstance(adapter, Failing):
+            object.__setattr__(adapter, "error", error)
+
+        with pytest.raises(said):
+            await store.reconcile(town.database, "sandbox", adapter, DAY, lambda: at)
+
+        assert await town.database.count("reconciliations", {}) == 0
+        report = await town.reconcile()
+        assert (report["counts"], report["agreed"]) == ({}, 1)
 
 
 class TestTheChore:
