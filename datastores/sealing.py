@@ -64,9 +64,14 @@ async def check_master_key(database: Database, master: SealingKey) -> None:
     """Raise WrongKeyError unless all that was sealed in this database so far was sealed under this master key."""
     check = {"check": master.digest(_MASTER)}
     await database.update_one(MASTER_KEYS, {"_id": _MASTER}, {"$setOnInsert": check}, upsert=True)
-    found = await database.find_one(MASTER_KEYS, {"_id": _MASTER})
-    if found is None or not hmac.compare_digest(found["check"], check["check"]):
+    if not await is_master_key(database, master):
         raise WrongKeyError(
             "AGORA_MASTER_KEY (in development the file master-key of the data folder) is not the key that "
             "this database was sealed with"
         )
+
+
+async def is_master_key(database: Database, master: SealingKey) -> bool:
+    """Whether this is the master key that things were sealed under in this database; False where nothing was yet."""
+    found = await database.find_one(MASTER_KEYS, {"_id": _MASTER})
+    return found is not None and hmac.compare_digest(found["check"], master.digest(_MASTER))

@@ -138,7 +138,7 @@ async def open_gateway(
             *endpoint.routes(http, sockets),
             *graphiql.routes(),
             *health_routes(_readiness(data, drain)),
-            *proof_routes(data.database),
+            *proof_routes(data.database, data.keys.master),
             metrics.route(),
         ]
         app = Access(Limits(cors(Router(routes), settings.allowed_origins)), drain, metrics)

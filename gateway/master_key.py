@@ -35,6 +35,13 @@ def master_key(settings: Settings) -> SealingKey:
         raise MasterKeyRefused(f"{path} is not usable ({error})") from None
 
 
+def known_master_key(settings: Settings) -> SealingKey | None:
+    """The master key where there is one already; raises MasterKeyRefused for a file that cannot be used."""
+    if settings.master_key is None and not (settings.data_dir / KEY_FILE).exists():
+        return None
+    return master_key(settings)
+
+
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written whole and then linked: of two processes that start at once one wins, and neither reads half a key.

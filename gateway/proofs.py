@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from datastores import ledger
 from datastores.mongo import Database, Document
+from datastores.sealing import SealingKey
 
 KEYS_PATH: Final = "/.well-known/agora/receipt-keys.json"
 CHECKPOINT_PATH: Final = "/.well-known/agora/ledger-checkpoint.json"
@@ -20,12 +21,12 @@ CHECKPOINT_MAX_AGE_S: Final = 60
 REMEMBERED_S: Final = 2.0
 
 
-def proof_routes(database: Database) -> list[Route]:
+def proof_routes(database: Database, master: SealingKey) -> list[Route]:
     """The routes of both, for anybody and for caches; however often they are asked, the database is every 2 s at most.
 
     404 for the checkpoint while there is none.
     """
-    keys = _Remembered(lambda: _keys(database))
+    keys = _Remembered(lambda: _keys(database, master))
     checkpoint = _Remembered(lambda: _checkpoint(database))
 
     async def receipt_keys(request: Request) -> JSONResponse:
@@ -55,8 +56,8 @@ class _Remembered:
         return self._value
 
 
-async def _keys(database: Database) -> Document:
-    return dict(ledger.key_set(await ledger.public_keys(database)))
+async def _keys(database: Database, master: SealingKey) -> Document:
+    return dict(ledger.key_set(await ledger.public_keys(database, master)))
 
 
 async def _checkpoint(database: Database) -> Document | None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pymongo import IndexModel
 
 from datastores.mongo import Database, Document
-from datastores.sealing import SealingKey
+from datastores.sealing import SealingKey, WrongKeyError
 
 SIGNING_KEYS: Final = "signing_keys"
 MAX_KEYS: Final = 1_000
@@ -66,10 +66,10 @@ def key_id(public: bytes) -> str:
 
 async def signing_key(database: Database, master: SealingKey, now: datetime) -> SigningKey:
     """The key to sign with: the newest; made at the first asking. Raises WrongKeyError under another master key."""
-    if (newest := await _newest(database)) is not None:
-        return await _opened(database, master, newest)
-    await add_signing_key(database, master, SigningKey.generate(), now)
-    return await signing_key(database, master, now)
+    if (stored := await _stored(database)) == []:
+        await add_signing_key(database, master, SigningKey.generate(), now)
+        stored = await _stored(database)
+    return _ours(stored, master)[0]
 
 
 async def add_signing_key(database: Database, master: SealingKey, key: SigningKey, now: datetime) -> None:
@@ -81,21 +81,24 @@ async def add_signing_key(database: Database, master: SealingKey, key: SigningKe
 
 async def rotate_signing_key(database: Database, master: SealingKey, now: datetime) -> SigningKey:
     """A new key, which signs from now on. Raises WrongKeyError, and adds none, under another master key."""
-    if (newest := await _newest(database)) is not None:
-        await _opened(database, master, newest)
+    if stored := await _stored(database):
+        _ours(stored, master)
         # The newest signs, so the new one must be newer, whatever this clock says.
-        now = max(now, newest["created_at"] + timedelta(milliseconds=1))
+        now = max(now, stored[0]["created_at"] + timedelta(milliseconds=1))
     key = SigningKey.generate()
     await add_signing_key(database, master, key, now)
     return key
 
 
-async def public_keys(database: Database) -> dict[str, bytes]:
-    """Key id → public half, of all keys that ever signed, the newest first: for publishing and for checking."""
-    found = await database.find(
-        SIGNING_KEYS, {}, sort=_NEWEST_FIRST, limit=MAX_KEYS, projection={"public_key": 1, "created_at": 1}
-    )
-    return {document["_id"]: bytes.fromhex(document["public_key"]) for document in found}
+async def public_keys(database: Database, master: SealingKey | None = None) -> dict[str, bytes]:
+    """Key id → public half, of all keys that ever signed, the newest first: for publishing and for checking.
+
+    With the master key, of the ledger's own alone: not of one that somebody has slipped into the database.
+    """
+    stored = await _stored(database)
+    if master is not None:
+        return {key.id: key.public for document in stored if (key := _opened(document, master)) is not None}
+    return {document["_id"]: _public(document) for document in stored}
 
 
 def key_set(keys: Mapping[str, bytes]) -> dict[str, list[dict[str, str]]]:
@@ -116,19 +119,33 @@ def keys_of_set(document: object) -> dict[str, bytes]:
         raise ValueError("one of its keys is malformed") from None
 
 
-async def _newest(database: Database) -> Document | None:
-    return await database.find_one(SIGNING_KEYS, {}, sort=_NEWEST_FIRST)
+async def _stored(database: Database) -> list[Document]:
+    return await database.find(SIGNING_KEYS, {}, sort=_NEWEST_FIRST, limit=MAX_KEYS)
 
 
-async def _opened(database: Database, master: SealingKey, document: Document) -> SigningKey:
-    id = document["_id"]
-    if (clear := document.get("private_key")) is None:
-        return SigningKey.from_bytes(master.open(document["sealed"], _about(id)))
-    # An earlier version kept it in the clear.
-    key = SigningKey.from_bytes(bytes.fromhex(clear))
-    sealed = {"$set": {"sealed": master.seal(bytes.fromhex(clear), _about(id))}, "$unset": {"private_key": ""}}
-    await database.update_one(SIGNING_KEYS, {"_id": id, "private_key": clear}, sealed)
-    return key
+def _ours(stored: Sequence[Document], master: SealingKey) -> list[SigningKey]:
+    """The keys that open, the newest first; raises WrongKeyError where none does."""
+    opened = [key for document in stored if (key := _opened(document, master)) is not None]
+    if not opened:
+        raise WrongKeyError("The signing keys were sealed under another master key")
+    return opened
+
+
+def _opened(document: Document, master: SealingKey) -> SigningKey | None:
+    """The key in a document, or None where it was not sealed under this master key and for this public half."""
+    try:
+        key = SigningKey.from_bytes(master.open(document["sealed"], _about(document["_id"])))
+    except (WrongKeyError, KeyError, TypeError, ValueError):
+        return None
+    return key if (key.id, key.public.hex()) == (document["_id"], document["public_key"]) else None
+
+
+def _public(document: Document) -> bytes:
+    try:
+        return bytes.fromhex(document["public_key"])
+    except (TypeError, ValueError):
+        # No signature is good by it, and its id is that of another.
+        return b""
 
 
 def _about(id: str) -> str:

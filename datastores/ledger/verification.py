@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, cast
 
 from datastores.mongo import Database, Document
+from datastores.sealing import SealingKey
 
 from . import chain
 from .accounts import ACCOUNTS, Account, Effect, WalletStatus, available, may_overdraw, moved, opening_hash
@@ -77,18 +78,25 @@ class Report:
 
 
 async def verify(
-    database: Database, on_progress: OnProgress = lambda done, of: None, *, kept: Sequence[Checkpoint] = ()
+    database: Database,
+    on_progress: OnProgress = lambda done, of: None,
+    *,
+    kept: Sequence[Checkpoint] = (),
+    master: SealingKey | None = None,
 ) -> Report:
     """Replay every entry: numbers without a hole, the hash chain, sums of zero, every balance, what was sent back, what
     became of what was reserved, and whether the journal leads through every checkpoint: those stored, and those `kept`
     elsewhere.
+
+    With the master key, checkpoints must be signed by keys that are sealed under it: one that somebody has slipped into
+    the database is not the ledger's.
 
     May run while the ledger works: an account that has moved on is compared at the version at which it was read.
     `on_progress` gets how many entries are done, of how many.
     """
     report = Report()
     replay = _Replay(report, Trail(report.note))
-    await _read_checkpoints(database, replay, kept)
+    await _read_checkpoints(database, replay, kept, master)
     await _replay_to_head(database, replay, on_progress)
     await _read_accounts(database, replay)
     await _replay_to_head(database, replay, on_progress)
@@ -98,12 +106,16 @@ async def verify(
     return replay.report
 
 
-async def _read_checkpoints(database: Database, replay: _Replay, kept: Sequence[Checkpoint]) -> None:
+async def _read_checkpoints(
+    database: Database, replay: _Replay, kept: Sequence[Checkpoint], master: SealingKey | None
+) -> None:
     report, trail = replay.report, replay.trail
-    keys = await public_keys(database)
-    for id, public in keys.items():
+    stored, keys = await public_keys(database), await public_keys(database, master)
+    for id, public in stored.items():
         if key_id(public) != id:
             report.note(id, None, "the published key does not have the id that it states")
+        elif id not in keys:
+            report.note(id, None, "the key is not sealed under the master key: it is not the ledger's")
     trail.keep(kept, keys)
     last = ""
     while page := await checkpoints_after(database, last, PAGE):

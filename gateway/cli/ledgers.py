@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from datastores import ledger
 from datastores.clock import utc_now
-from datastores.sealing import check_master_key
-from gateway.master_key import master_key
+from datastores.sealing import check_master_key, is_master_key
+from gateway.master_key import known_master_key, master_key
 from gateway.settings import Settings
 
 from . import CommandError
@@ -30,17 +30,23 @@ async def verify(settings: Settings, *, kept: Path | None = None, output: Path |
     checkpoints = [] if kept is None else _kept(kept)
     columns = (TextColumn("replaying the ledger"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     async with open_database(settings) as database:
+        master = known_master_key(settings)
+        # An auditor without it verifies all but whose the keys are.
+        if master is not None and not await is_master_key(database, master):
+            master = None
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task("entries", total=None)
 
             def advance(done: int, total: int) -> None:
                 progress.update(task, completed=done, total=total)
 
-            report = await ledger.verify(database, advance, kept=checkpoints)
+            report = await ledger.verify(database, advance, kept=checkpoints, master=master)
     if output is not None:
         _write(output, report.as_json())
     for line in ledger.problem_lines(report.problems):
         console.print(f"agora: {line}", style="red", highlight=False, markup=False)
+    if master is None and report.checkpoints:
+        console.print("ledger: without the master key: whose the signing keys are was not checked", highlight=False)
     if report.holds:
         counted = f"{report.entries} entries, {report.accounts} accounts, {report.checkpoints} checkpoints"
         console.print(f"ledger: {counted}: all holds", highlight=False)

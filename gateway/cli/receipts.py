@@ -60,9 +60,11 @@ def lines_of(receipt: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]:
 
 
 async def keys(settings: Settings) -> str:
-    """The published keys as JSON."""
+    """The published keys as JSON; raises WrongKeyError under another master key."""
+    master = master_key(settings)
     async with open_database(settings) as database:
-        return _json(ledger.key_set(await ledger.public_keys(database)))
+        await check_master_key(database, master)
+        return _json(ledger.key_set(await ledger.public_keys(database, master)))
 
 
 async def rotate_key(settings: Settings) -> str:

@@ -86,7 +86,7 @@ async def office(mongodb_uri: str, mongo_driver: Driver, tmp_path: Path) -> Asyn
 
 @asynccontextmanager
 async def published(database: Database) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=Router(proof_routes(database)))
+    transport = httpx.ASGITransport(app=Router(proof_routes(database, MASTER)))
     async with httpx.AsyncClient(transport=transport, base_url="http://agora") as http:
         yield http
 

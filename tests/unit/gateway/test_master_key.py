@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.master_key import KEY_FILE, MasterKeyRefused, master_key
+from datastores.sealing import SealingKey
+from gateway.master_key import KEY_FILE, MasterKeyRefused, known_master_key, master_key
 from gateway.settings import Environment, Settings
 
 
@@ -31,6 +32,14 @@ def test_production_makes_none(tmp_path: Path) -> None:
         master_key(Settings(environment=Environment.PRODUCTION, data_dir=tmp_path))
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_only_looks_makes_none(tmp_path: Path) -> None:
+    assert known_master_key(Settings(data_dir=tmp_path)) is None
+    assert list(tmp_path.iterdir()) == []
+    assert known_master_key(Settings(master_key=b"m" * 32, data_dir=tmp_path)) == SealingKey(b"m" * 32)
+    made = master_key(Settings(data_dir=tmp_path))
+    assert known_master_key(Settings(data_dir=tmp_path)) == made
 
 
 @pytest.mark.parametrize("text", ["", "not base64!", "c2hvcnQ="])

@@ -60,7 +60,7 @@ async def test_checkpoints_name_one_another_and_are_signed(database: Database) -
     assert second["previous"] is not None
     assert await ledger.newest_checkpoint(database) == second
     assert await ledger.newest_checkpoints(database) == [second, first]
-    report = await ledger.verify(database, kept=[first, second])
+    report = await ledger.verify(database, kept=[first, second], master=MASTER)
     assert (report.problems, report.checkpoints) == ([], 2)
 
 
@@ -209,6 +209,23 @@ async def test_a_rewritten_history_is_not_signed(database: Database) -> None:
 
     with pytest.raises(CheckpointError, match="agora ledger verify"):
         await checkpoint(database)
+
+
+async def test_checkpoints_by_a_key_that_was_slipped_in_are_found_with_the_master_key(database: Database) -> None:
+    await payments(database, 2)
+    await checkpoint(database)
+    await rehashed(database, 2, {"recipient_id": "mallory"})
+    for name in ("checkpoints", "signing_keys"):
+        await database.delete_one(name, {})
+    await ledger.make_checkpoint(database, SealingKey.generate(), NOW)
+
+    without = await ledger.verify(database)
+    found = await ledger.verify(database, master=MASTER)
+
+    assert without.holds
+    texts = [problem.text for problem in found.problems]
+    assert any("not the ledger's" in text for text in texts)
+    assert any("not published" in text for text in texts)
 
 
 async def test_checkpoints_outlive_the_rotation_of_keys(database: Database) -> None:

@@ -129,16 +129,17 @@ async def test_the_private_key_lies_sealed_under_the_master_key_alone(database: 
     assert await database.count("signing_keys", {}) == 1
 
 
-async def test_a_key_that_was_kept_in_the_clear_is_sealed_when_it_is_next_used(database: Database) -> None:
-    key = SigningKey.generate()
-    clear = key.private.private_bytes_raw().hex()
-    kept = {"_id": key.id, "public_key": key.public.hex(), "private_key": clear, "created_at": datetime(2026, 1, 1)}
-    await database.insert_one("signing_keys", kept)
+async def test_a_key_that_was_slipped_into_the_database_neither_signs_nor_is_published(database: Database) -> None:
+    own = await ledger.signing_key(database, MASTER, datetime(2026, 1, 1))
+    for sealed in (None, b"", SealingKey.generate().seal(SigningKey.generate().private.private_bytes_raw(), "x")):
+        mallory = SigningKey.generate()
+        later = {"public_key": mallory.public.hex(), "sealed": sealed, "created_at": datetime(2027, 1, 1)}
+        await database.insert_one("signing_keys", {"_id": mallory.id, **later})
+    (stored,) = await database.find("signing_keys", {"_id": own.id}, limit=1)
+    copy = SigningKey.generate()
+    await database.insert_one("signing_keys", {**stored, "_id": copy.id, "created_at": datetime(2027, 1, 2)})
 
-    first = await ledger.signing_key(database, MASTER, datetime(2026, 1, 2))
-    again = await ledger.signing_key(database, MASTER, datetime(2026, 1, 2))
-    (stored,) = await database.find("signing_keys", {}, limit=2)
-
-    assert first.id == again.id == key.id
-    assert "private_key" not in stored
-    assert clear not in str(stored)
+    assert (await ledger.signing_key(database, MASTER, datetime(2027, 2, 1))).id == own.id
+    assert list(await ledger.public_keys(database, MASTER)) == [own.id]
+    rotated = await ledger.rotate_signing_key(database, MASTER, datetime(2026, 3, 1))
+    assert (await ledger.signing_key(database, MASTER, datetime(2027, 2, 1))).id == rotated.id
