@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from graphql import GraphQLUnionType, get_named_type
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from schema.graph import whole_graph
 from tests.contract.ledger import outcomes, refusals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +32,26 @@ def quoted(text: str) -> list[str]:
 @pytest.mark.parametrize("table", [outcomes.rendered(), outcomes.rendered_exceptions(), refusals.rendered()])
 def test_the_page_has_the_tables_that_the_tests_go_by(table: str) -> None:
     assert table in PAGE, table
+
+
+@pytest.mark.parametrize("mutation", outcomes.MUTATIONS)
+def test_the_table_has_every_refusal_that_the_schema_promises(mutation: str) -> None:
+    field = whole_graph().graphql_schema.mutation_type.fields[mutation]  # type: ignore[union-attr]
+    union = get_named_type(field.type)
+    assert isinstance(union, GraphQLUnionType)
+    members = {member.name for member in union.types if not member.name.endswith("Success")}
+
+    rows = {row.type for row in outcomes.outcomes_of(mutation)} - {outcomes.ERROR}
+    anywhere = {row.type for row in outcomes.OUTCOMES} - {outcomes.ERROR}
+
+    assert rows <= members
+    assert members - anywhere == {"OutcomeUnknown"}
+
+
+def test_every_row_can_be_told_from_all_others() -> None:
+    kinds = [(row.type, row.code, row.tells) for row in outcomes.OUTCOMES]
+
+    assert len(set(kinds)) == len(kinds)
 
 
 @pytest.mark.parametrize(("promise", "proof", "command"), promises(), ids=lambda cell: cell[:40])

@@ -45,7 +45,7 @@ def _of(*names: str) -> frozenset[str]:
     return frozenset(name for name, heading in MUTATIONS.items() if heading in names)
 
 
-# The first row that holds is the answer.
+# The first row that holds is the answer; what has no row is in the page's sections before and after this table.
 OUTCOMES: Final[tuple[Outcome, ...]] = (
     Outcome("nobody", "nobody is signed in", ERROR, "UNAUTHENTICATED", "no", EVERYWHERE),
     Outcome("partner", "a partner's key asks", "ForbiddenError", "FORBIDDEN", "no", EVERYWHERE, "partner's key"),
@@ -243,7 +243,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
     ),
     Outcome(
         "funds",
-        "the wallet that pays has less than that available",
+        "the wallet that pays has less available than that and its fee",
         "InsufficientFunds",
         "INSUFFICIENT_FUNDS",
         "yes",
@@ -274,7 +274,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         "LIMIT_EXCEEDED",
         "yes",
         _of("transfer", "accept", "top up", "hold", "exchange"),
-        "^balance$",
+        "cannot hold that much",
     ),
     Outcome(
         "64 bits",
@@ -283,7 +283,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
         "LIMIT_EXCEEDED",
         "yes",
         _of("top up"),
-        "^balance$",
+        "cannot grow that large",
     ),
     Outcome(
         "rail refused",

@@ -38,8 +38,8 @@ class Answer:
 
     def is_(self, outcome: Outcome) -> bool:
         """Whether this is that row of the table."""
-        told = self.message if self.place is None else self.place
-        return (self.type, self.code) == (outcome.type, outcome.code) and re.search(outcome.tells, told) is not None
+        told = any(re.search(outcome.tells, text) for text in (self.place or "", self.message))
+        return (self.type, self.code) == (outcome.type, outcome.code) and told
 
 
 @dataclass
