@@ -107,16 +107,20 @@ async def _erase_some(ctx: Context, user_id: str) -> bool:
 
 
 async def _close_requests(ctx: Context, user_id: str) -> int:
-    found = await store.open_requests(ctx.database, user_id, MAX_AT_ONCE)
-    for request in found:
-        mine = request["requester_id"] == user_id
-        state = PaymentRequestState.CANCELLED if mine else PaymentRequestState.DECLINED
+    closed = 0
+    for request in await store.open_requests(ctx.database, user_id, MAX_AT_ONCE):
+        state = store.state_at(request, ctx.now())
+        if state is PaymentRequestState.OPEN:
+            mine = request["requester_id"] == user_id
+            state = PaymentRequestState.CANCELLED if mine else PaymentRequestState.DECLINED
         act = store.ClosePaymentRequest(request["_id"], state, store.close_command(request["_id"], state))
         try:
             await ctx.commits[ledger.COMMIT_LOOP].submit(act)
+            closed += 1
         except ConflictError:
+            # Its other person, or its time, has ended it in this moment.
             continue
-    return len(found)
+    return closed
 
 
 async def _delete_posts(ctx: Context, user_id: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
@@ -249,6 +250,22 @@ async def test_more_than_is_erased_at_once(database: Database, ask: Ask) -> None
     await erase_person(ask(None), ann)
 
     await assert_erased(database, ask, ann, bob, transfer_id)
+
+
+async def test_requests_whose_time_is_over_are_ended_as_such(database: Database, ask: Ask) -> None:
+    ann, bob, _ = await lively(database, ask)
+    soon = ask(ann).now() + timedelta(seconds=1)
+    await wallets.request_payment(
+        ask(ann), idempotency_key=key(), payer_id=bob, amount=amount("9"), memo="late", expires_at=soon
+    )
+
+    while ask(ann).now() <= soon:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+    await erase_person(ask(None), ann)
+
+    states = [request["state"] for request in await database.find("payment_requests", {"people": ann}, limit=9)]
+    assert sorted(states) == ["CANCELLED", "DECLINED", "EXPIRED"]
 
 
 class DiedError(Exception):
