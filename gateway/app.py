@@ -22,6 +22,7 @@ from datastores.person_keys import PersonKeys
 from datastores.sealing import check_master_key
 from datastores.wallets import SandboxRates
 from gateway.access import Access
+from gateway.budgets import Budgets
 from gateway.contexts import Contexts
 from gateway.drain import Drain
 from gateway.execution.executor import GraphExecutor
@@ -117,7 +118,12 @@ async def open_gateway(
             documents, automatic=settings.automatic_persisted_queries, persisted_only=settings.persisted_only
         )
         operations = Operations(
-            graph, known, data.contexts.open, deadline_s=settings.request_deadline_s, metrics=metrics
+            graph,
+            known,
+            data.contexts.open,
+            deadline_s=settings.request_deadline_s,
+            metrics=metrics,
+            budgets=Budgets(settings.costs),
         )
         streams = EventStreams(operations, metrics=metrics, max_streams=settings.max_sockets)
         sockets = GraphQLOverWebSocket(

@@ -13,6 +13,7 @@ import orjson
 import structlog
 
 from datastores.errors import ExpectedError, GoingAwayError
+from gateway.budgets import REFUSED_COST, Budgets, Client
 from gateway.execution.requests import OUR_FAULT, OperationRequest, PreparedOperation, RequestError, Result
 from gateway.identity.identities import Identity
 from gateway.metrics import Metrics
@@ -21,6 +22,8 @@ from gateway.transports.parameters import Parameters
 from resolvers.context import Context
 
 MUTATION_GRACE_S: Final = 30.0
+# These were read, which is work; whoever asks for an unknown id has caused none.
+REFUSED_DOCUMENTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "QUERY_TOO_COMPLEX"})
 
 Transport = Literal["http", "sse", "websocket"]
 _log = structlog.get_logger(__name__)
@@ -43,14 +46,19 @@ class Graph(Protocol):
         """The answers to a subscription; an answer without `data` is its last. Raises RequestError."""
         ...
 
+    def cost(self, prepared: PreparedOperation, result: Result) -> int:
+        """What has really been resolved for an answer, in the units of `prepared.cost`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asks, over what, under which request id."""
+    """Who asks, over what, under which request id, and whose budget it costs."""
 
     identity: Identity
     transport: Transport
     request_id: str
+    client: Client
 
 
 class Operations:
@@ -58,6 +66,9 @@ class Operations:
 
     A query is given up at the deadline and when it is cancelled. A mutation goes on to its end in either case, for at
     most 30 s past the deadline, since nobody could tell half of one from none. `metrics` counts every operation once.
+
+    An operation takes its cost out of its client's bucket before it runs, and what it did not use goes back once it has
+    answered. A subscription pays once: what others do must not empty the bucket of whoever listens.
     """
 
     def __init__(
@@ -68,21 +79,27 @@ class Operations:
         *,
         deadline_s: float,
         metrics: Metrics,
+        budgets: Budgets,
     ) -> None:
         self._graph = graph
         self._documents = documents
         self._open_context = open_context
         self._deadline_s = deadline_s
         self._metrics = metrics
+        self._budgets = budgets
         self._mutations: set[asyncio.Task[Result]] = set()
 
     def prepare(self, parameters: Parameters, asked: Asked) -> PreparedOperation:
-        """The operation that the parameters name; raises RequestError."""
+        """The operation that the parameters name; raises RequestError, RATE_LIMITED (429) among them."""
         started = monotonic()
         try:
+            self._budgets.check(asked.client)
             prepared = self._graph.prepare(self._documents.request(parameters))
+            self._budgets.check_cost(prepared.cost)
         except Exception as error:
             refused = self._refused(error, asked)
+            if refused.code in REFUSED_DOCUMENTS:
+                self._budgets.charge(asked.client, REFUSED_COST)
             self._ended(asked, None, refused.code, started)
             raise refused from None
         self._documents.register(parameters)
@@ -113,11 +130,14 @@ class Operations:
         started, outcome = monotonic(), "cancelled"
         self._metrics.subscription_started(asked.transport)
         try:
+            self._budgets.take(asked.client, prepared.cost)
             context = await self._open_context(asked.identity, asked.request_id)
             async with aclosing(self._graph.stream(prepared, context)) as answers:
                 async for answer in answers:
                     if "data" not in answer:
                         outcome = outcome_of(answer)
+                    elif is_cost_wanted(prepared):
+                        self._tell_cost(prepared, asked, answer, self._graph.cost(prepared, answer))
                     yield answer
             outcome = "ok" if outcome == "cancelled" else outcome
         except GoingAwayError:
@@ -147,9 +167,11 @@ class Operations:
         started, outcome = monotonic(), "cancelled"
         deadline = asyncio.timeout(limit_s)
         try:
+            self._budgets.take(asked.client, prepared.cost)
             async with deadline:
                 context = await self._open_context(asked.identity, asked.request_id)
                 result = await self._graph.execute(prepared, context)
+            self._settle(prepared, asked, result)
             outcome = outcome_of(result)
             return result
         except Exception as error:
@@ -158,6 +180,16 @@ class Operations:
             raise refused from None
         finally:
             self._ended(asked, prepared, outcome, started)
+
+    def _settle(self, prepared: PreparedOperation, asked: Asked, result: Result) -> None:
+        actual = self._graph.cost(prepared, result)
+        self._budgets.give_back(asked.client, prepared.cost - actual)
+        if is_cost_wanted(prepared):
+            self._tell_cost(prepared, asked, result, actual)
+
+    def _tell_cost(self, prepared: PreparedOperation, asked: Asked, result: Result, actual: int) -> None:
+        cost = {"requested": prepared.cost, "actual": actual, **self._budgets.state(asked.client)}
+        result.setdefault("extensions", {})["cost"] = cost
 
     def _keep(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.get_running_loop().create_task(work)
@@ -181,6 +213,11 @@ class Operations:
 
 def _unexpected(error: Exception, asked: Asked) -> None:
     _log.error("operation_failed", request_id=asked.request_id, transport=asked.transport, exc_info=error)
+
+
+def is_cost_wanted(prepared: PreparedOperation) -> bool:
+    """Whether the request says `"extensions": {"cost": true}`: then its answers tell what they cost."""
+    return prepared.request.extensions.get("cost") is True
 
 
 def outcome_of(result: Result) -> str:

@@ -15,11 +15,17 @@ from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
     from datastores.ledger import FeeSchedule
+    from gateway.budgets import CostLimits
 
 PREFIX: Final = "AGORA_"
 DEVELOPMENT_ISSUER: Final = "urn:agora:development"
 MAX_ALLOWED_ORIGINS: Final = 50
 MASTER_KEY_BYTES: Final = 32
+MAX_COST_PER_REQUEST: Final = 100_000
+MAX_COST_BUCKET: Final = 999_999_999
+# One core resolves about a million units a second: a client gets half a second of it at once, then a fiftieth.
+PRODUCTION_COST_BUCKET: Final = 500_000
+PRODUCTION_COST_RESTORE_PER_S: Final = 20_000
 ASYMMETRIC_ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
@@ -119,6 +125,10 @@ class Settings:
     drain_s: float = 20.0
     # Every open socket takes memory: the machine's memory decides.
     max_sockets: int = 10_000
+    # Whoever develops, tests or measures is one client that asks for all there is.
+    cost_per_request: int = 100_000
+    cost_bucket: int = 500_000_000
+    cost_restore_per_s: int = 50_000_000
 
     @property
     def is_production(self) -> bool:
@@ -137,6 +147,13 @@ class Settings:
 
         texts = (self.fee_exchange, self.fee_withdrawal, self.fee_sale)
         return FeeSchedule(*(fee_of_text(text) for text in texts))
+
+    @property
+    def costs(self) -> CostLimits:
+        """What each client may ask for."""
+        from gateway.budgets import CostLimits
+
+        return CostLimits(self.cost_per_request, self.cost_bucket, self.cost_restore_per_s)
 
     @classmethod
     def of_process(cls, default_environment: Environment = Environment.DEVELOPMENT) -> Settings:
@@ -157,6 +174,9 @@ class Settings:
         persisted_only = reader.flag("AGORA_PERSISTED_ONLY", default=False)
         default_tier = DefaultTier.UNVERIFIED if environment is Environment.PRODUCTION else cls.default_tier
         log_format = LogFormat.JSON if environment is Environment.PRODUCTION else LogFormat.CONSOLE
+        cost_bucket, cost_restore_per_s = cls.cost_bucket, cls.cost_restore_per_s
+        if environment is Environment.PRODUCTION:
+            cost_bucket, cost_restore_per_s = PRODUCTION_COST_BUCKET, PRODUCTION_COST_RESTORE_PER_S
         settings = cls(
             environment=environment,
             host=reader.value("AGORA_HOST", _host, cls.host),
@@ -184,6 +204,13 @@ class Settings:
             request_deadline_s=reader.value("AGORA_REQUEST_DEADLINE_S", _number(0.1, 60), cls.request_deadline_s),
             drain_s=reader.value("AGORA_DRAIN_S", _number(0, 300), cls.drain_s),
             max_sockets=reader.value("AGORA_MAX_SOCKETS", _whole_number(1, 200_000), cls.max_sockets),
+            cost_per_request=reader.value(
+                "AGORA_COST_PER_REQUEST", _whole_number(100, MAX_COST_PER_REQUEST), cls.cost_per_request
+            ),
+            cost_bucket=reader.value("AGORA_COST_BUCKET", _whole_number(100, MAX_COST_BUCKET), cost_bucket),
+            cost_restore_per_s=reader.value(
+                "AGORA_COST_RESTORE_PER_S", _whole_number(1, MAX_COST_BUCKET), cost_restore_per_s
+            ),
         )
         problems = (*reader.problems, *_contradictions(settings, reader), *reader.unknown_names())
         if problems:
@@ -201,6 +228,8 @@ def _contradictions(settings: Settings, reader: _Reader) -> list[str]:
         problems.append("AGORA_OIDC_ISSUER and AGORA_OIDC_AUDIENCE belong together: set both or neither")
     if reader.given("AGORA_OIDC_JWKS_URL") and not reader.given("AGORA_OIDC_ISSUER"):
         problems.append("AGORA_OIDC_JWKS_URL needs AGORA_OIDC_ISSUER beside it")
+    if settings.cost_bucket < settings.cost_per_request:
+        problems.append("AGORA_COST_BUCKET must hold AGORA_COST_PER_REQUEST, or what is allowed could never run")
     if settings.persisted_only and settings.automatic_persisted_queries:
         problems.append("AGORA_APQ lets any client register a document, which AGORA_PERSISTED_ONLY forbids: set one")
     return problems

@@ -89,7 +89,10 @@ class DocumentCache:
                 raise RequestError("BAD_REQUEST", "The document has no operation")
             for operation in operations:
                 # Before validation, which compares every pair of fields that fragments bring together.
-                check_shape(self._schema, node, operation)
+                if _is_asked(operation, request.operation_name):
+                    check_limits(self._schema, node, operation, request.variables)
+                else:
+                    check_shape(self._schema, node, operation)
             errors = validate(self._schema, node, max_errors=MAX_VALIDATION_ERRORS)
         except GraphQLSyntaxError as error:
             code = "QUERY_TOO_COMPLEX" if "Parsing aborted" in error.message else "GRAPHQL_PARSE_FAILED"
@@ -99,10 +102,14 @@ class DocumentCache:
         return _Document(node, operations, tuple(errors), size + BYTES_PER_TOKEN * _tokens(node))
 
 
+def _is_asked(operation: OperationDefinitionNode, name: str | None) -> bool:
+    return not name or (operation.name is not None and operation.name.value == name)
+
+
 def _operation(document: _Document, name: str | None) -> OperationDefinitionNode:
     if name:
         for operation in document.operations:
-            if operation.name and operation.name.value == name:
+            if _is_asked(operation, name):
                 return operation
         raise RequestError("BAD_REQUEST", f"The document has no operation named {name[:100]!r}")
     if len(document.operations) > 1:

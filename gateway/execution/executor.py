@@ -16,6 +16,7 @@ from schema.composition.strawberry_hooks import OperationExecutor
 
 from .documents import DocumentCache
 from .requests import OUR_FAULT, OperationRequest, PreparedOperation, RequestError, Result
+from .tallies import Tallies
 
 MAX_COERCION_ERRORS: Final = 10
 OnUnexpected = Callable[[Exception, Context, PreparedOperation], None]
@@ -30,11 +31,16 @@ class GraphExecutor:
     def __init__(self, graph: Composed, on_unexpected: OnUnexpected) -> None:
         self.graph = graph
         self.documents = DocumentCache(graph.graphql_schema)
+        self.tallies = Tallies(graph.graphql_schema)
         self._on_unexpected = on_unexpected
 
     def prepare(self, request: OperationRequest) -> PreparedOperation:
         """The parsed, validated and limited operation; raises RequestError."""
         return self.documents.prepare(request)
+
+    def cost(self, prepared: PreparedOperation, result: Result) -> int:
+        """What has really been resolved for an answer, in the units of `prepared.cost`."""
+        return self.tallies.count(prepared.document, prepared.operation, result.get("data"))
 
     async def execute(self, prepared: PreparedOperation, context: Context) -> Result:
         """The answer to a query or a mutation: `data` and `errors`. Raises RequestError for wrong variables."""

@@ -72,7 +72,9 @@ _Parent = GraphQLObjectType | GraphQLInterfaceType | None
 class Size:
     """How large an operation is, fragments written out.
 
-    `cost` bounds the work that it can be: about one for each value of each object that it may return.
+    `objects` is how many it may return, `reads` how many times something may be asked of the database for one of them
+    (all that one field asks is one batch, whatever their number). `cost` bounds the work that it can be: one for each
+    object and each of its values, and seven more for each read, so that its limit is one on both.
     """
 
     depth: int = 0
@@ -80,6 +82,8 @@ class Size:
     root_fields: int = 0
     directives: int = 0
     cost: int = 0
+    objects: int = 0
+    reads: int = 0
 
     def beside(self, other: Size) -> Size:
         """Both in one selection set."""
@@ -89,17 +93,29 @@ class Size:
             min(self.root_fields + other.root_fields, _FAR),
             min(self.directives + other.directives, _FAR),
             min(self.cost + other.cost, _FAR),
+            min(self.objects + other.objects, _FAR),
+            min(self.reads + other.reads, _FAR),
         )
 
     def below(self, field: FieldNode, own: int, times: int) -> Size:
         """As the selection of `field`, which costs `own` itself and returns up to `times` objects."""
+        is_composite = field.selection_set is not None
         return Size(
             self.depth + 1,
             min(self.aliases + (field.alias is not None), _FAR),
             1,
             min(self.directives + len(field.directives or ()), _FAR),
-            min(own + times * (1 + self.cost), _FAR) if field.selection_set is not None else own,
+            min(own + times * (1 + self.cost), _FAR) if is_composite else own,
+            min(times * (1 + self.objects), _FAR) if is_composite else 0,
+            min((own == _ASKED) + times * self.reads, _FAR) if is_composite else int(own == _ASKED),
         )
+
+
+def weight_of(parent: _Parent, node: FieldNode, field: GraphQLField | None) -> int:
+    """The cost of one value of this field, without what is below it."""
+    if field is not None and source_of(field).kind not in ("plain", "computed"):
+        return _ASKED
+    return _LONG_TEXTS.get(f"{parent.name if parent else ''}.{node.name.value}", 1)
 
 
 def check_limits(
@@ -164,8 +180,7 @@ class _Measure:
         field = self._schema.get_field(parent, node.name.value) if parent is not None else None
         inner = self.selection(node.selection_set, _fields_of(get_named_type(field.type)) if field else None)
         name = f"{parent.name if parent else ''}.{node.name.value}"
-        own = _LONG_TEXTS.get(name, 1) if field is None or source_of(field).kind in ("plain", "computed") else _ASKED
-        return inner.below(node, own, self._times(node, name, field))
+        return inner.below(node, weight_of(parent, node, field), self._times(node, name, field))
 
     def _fragment(self, name: str) -> Size:
         if name not in self._sizes:

@@ -40,14 +40,23 @@ class PreparedOperation:
 class RequestError(Exception):
     """A request that cannot be executed at all; its answer has `errors` and no `data`.
 
-    `status` is the HTTP status for `application/graphql-response+json`.
+    `status` is the HTTP status for `application/graphql-response+json`; `headers` are for HTTP as well.
     """
 
-    def __init__(self, code: str, message: str, status: int = 400, *, errors: Sequence[Result] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: int = 400,
+        *,
+        errors: Sequence[Result] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
+        self.headers = dict(headers or {})
         self.errors: list[Result] = list(errors or [{"message": message, "extensions": {"code": code}}])
 
     @property

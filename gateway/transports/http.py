@@ -13,6 +13,7 @@ from typing import Final
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.budgets import client_of
 from gateway.execution.requests import PreparedOperation, RequestError, Result
 from gateway.identity.errors import IdentityUnavailable, Unauthenticated
 from gateway.identity.identities import Anonymous, Identity
@@ -68,7 +69,7 @@ class GraphQLOverHTTP:
             return
         except RequestError as error:
             body = orjson.dumps(error.result)
-            await _send(send, media_type, _status(error, media_type), body, NOT_STORED | _headers(error))
+            await _send(send, media_type, _status(error, media_type), body, NOT_STORED | error.headers)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, accept: Accept) -> None:
         method = scope["method"]
@@ -105,7 +106,7 @@ class GraphQLOverHTTP:
         except IdentityUnavailable as error:
             retry = {"Retry-After": str(error.retry_after_s)}
             raise Refusal(503, error.message, code="INTERNAL", headers=retry) from None
-        return Asked(identity, "http", request_id_of(scope))
+        return Asked(identity, "http", request_id_of(scope), client_of(identity, address_of(scope)))
 
     async def _stream_any(
         self, parameters: Parameters, asked: Asked, scope: Scope, receive: Receive, send: Send
@@ -144,6 +145,12 @@ def header(scope: Scope, name: bytes) -> str | None:
     """The value of a header, several joined with commas; None where it is absent."""
     values = [value for key, value in scope["headers"] if key == name]
     return b", ".join(values).decode("latin-1") if values else None
+
+
+def address_of(scope: Scope) -> str | None:
+    """The address that the request came from, as the server or a proxy that it trusts says; None where nobody does."""
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def request_id_of(scope: Scope) -> str:
@@ -211,12 +218,9 @@ def _result_status(result: Result, media_type: MediaType) -> int:
     return PARTIAL_SUCCESS if "errors" in result and media_type is MediaType.GRAPHQL_RESPONSE else 200
 
 
-def _headers(error: RequestError) -> dict[str, str]:
-    return error.headers if isinstance(error, Refusal) else {}
-
-
 def _is_public(prepared: PreparedOperation, asked: Asked, result: Result) -> bool:
-    return prepared.request.persisted and isinstance(asked.identity, Anonymous) and "errors" not in result
+    is_for_all = "errors" not in result and "extensions" not in result
+    return prepared.request.persisted and isinstance(asked.identity, Anonymous) and is_for_all
 
 
 async def _send_public(send: Send, media_type: MediaType, body: bytes, if_none_match: str | None) -> None:

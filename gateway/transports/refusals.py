@@ -16,8 +16,7 @@ class Refusal(RequestError):
     def __init__(
         self, status: int, message: str, *, code: str = "BAD_REQUEST", headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(code, message, status)
-        self.headers = dict(headers or {})
+        super().__init__(code, message, status, headers=headers)
 
 
 def malformed(message: str) -> Refusal:

@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from gateway.budgets import CostLimits
 from gateway.identity.development import DevelopmentIssuer
 from gateway.identity.oidc import LEEWAY_S
 from gateway.settings import Environment
@@ -643,3 +644,32 @@ async def test_http_and_websocket_share_an_address(server: Server) -> None:
         response = await client.post(f"http://{address}/graphql", json={"query": "{ hello }"})
 
     assert response.json() == {"data": {"hello": "hello world"}}
+
+
+@pytest.mark.parametrize("query", ["{ hello }", "mutation { ring }", "subscription { strokes(upTo: 2) }"])
+async def test_a_client_whose_budget_is_spent_is_told_when_to_come_back(issuer: DevelopmentIssuer, query: str) -> None:
+    server = Server(issuer, costs=CostLimits(per_request=100, bucket=20, restore_per_s=1), now=lambda: 0.0)
+    alice = {"Authorization": f"Bearer {issuer.token('alice')}"}
+
+    async with serving(server.app) as address, socket_to(address) as one, socket_to(address) as other:
+        await one.init(alice)
+        await other.init(alice)
+        for id in "ab":
+            await one.subscribe(id, "{ hello }", extensions={"cost": True})
+            told = await one.receive()
+            assert await one.receive() == complete(id)
+        await other.subscribe("c", query)
+        refused = await other.receive()
+        await other.send({"type": "ping"})
+
+        assert told["payload"]["extensions"]["cost"]["left"] == 4
+        assert (refused["id"], refused["type"]) == ("c", "error")
+        (error,) = refused["payload"]
+        assert error["extensions"] == {
+            "code": "RATE_LIMITED",
+            "retryAfterSeconds": 4,
+            "cost": {"requested": 8, "left": 4, "limit": 20, "restoreRate": 1},
+        }
+        # Refusing an operation ends nothing else.
+        assert await other.receive() == {"type": "pong"}
+    assert server.bell.rings == 0

@@ -13,6 +13,7 @@ import structlog
 from starlette.types import Receive, Send
 
 from datastores.errors import GoingAwayError
+from gateway.budgets import client_of
 from gateway.execution.requests import RequestError
 from gateway.identity.errors import IdentityUnavailable, Unauthenticated
 from gateway.identity.identities import ANONYMOUS, Anonymous, Identity
@@ -71,6 +72,7 @@ class Connection:
         authenticate: Authenticate,
         *,
         request_id: str,
+        address: str | None,
         limits: SocketLimits,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -79,6 +81,7 @@ class Connection:
         self._operations = operations
         self._authenticate = authenticate
         self._request_id = request_id
+        self._address = address
         self._limits = limits
         self._now = now
         self._loop = asyncio.get_running_loop()
@@ -297,7 +300,8 @@ class Connection:
         self._timers[name] = self._loop.call_later(delay_s, self.close, code, reason)
 
     def _asked(self) -> Asked:
-        return Asked(self._identity, "websocket", f"{self._request_id}.{self._started}")
+        client = client_of(self._identity, self._address)
+        return Asked(self._identity, "websocket", f"{self._request_id}.{self._started}", client)
 
 
 def _too_many(most: int) -> dict[str, object]:

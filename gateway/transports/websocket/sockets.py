@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.metrics import Metrics
 from gateway.operations import Operations
-from gateway.transports.http import header, request_id_of
+from gateway.transports.http import address_of, header, request_id_of
 from gateway.transports.origins import is_allowed_origin
 from gateway.transports.websocket.connection import CLOSE_TIMEOUT_S, Authenticate, Connection, SocketLimits
 from gateway.transports.websocket.messages import PROTOCOL, CloseCode
@@ -84,6 +84,7 @@ class GraphQLOverWebSocket:
             self._operations,
             self._authenticate,
             request_id=request_id_of(scope),
+            address=address_of(scope),
             limits=self._limits,
             now=self._now,
         )

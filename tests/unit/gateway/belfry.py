@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from datastores.clock import utc_now
 from datastores.errors import GoingAwayError, SlowConsumerError
 from datastores.ids import new_id
 from datastores.partners import PartnerKeyDocument
+from gateway.budgets import Budgets, CostLimits
 from gateway.execution.executor import GraphExecutor
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.development import DevelopmentIssuer
@@ -170,6 +172,8 @@ class Server:
         max_sockets: int = 100,
         allowed_origins: tuple[str, ...] = (),
         limits: SocketLimits | None = None,
+        costs: CostLimits | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.bell = Bell()
         self.metrics = Metrics()
@@ -178,7 +182,12 @@ class Server:
         documents = Documents({greeting.id: greeting}, automatic=automatic, persisted_only=persisted_only)
         self.executor = GraphExecutor(graph_of(self.bell), lambda error, context, prepared: None)
         self.operations = Operations(
-            self.executor, documents, open_context, deadline_s=deadline_s, metrics=self.metrics
+            self.executor,
+            documents,
+            open_context,
+            deadline_s=deadline_s,
+            metrics=self.metrics,
+            budgets=Budgets(costs or CostLimits(), now=now),
         )
         self.streams = EventStreams(
             self.operations, metrics=self.metrics, keep_alive_s=keep_alive_s, max_streams=max_streams

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datastores.ledger import Fee, FeeSchedule
+from gateway.budgets import CostLimits
 from gateway.settings import (
     DefaultTier,
     Environment,
@@ -67,6 +68,9 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "AGORA_REQUEST_DEADLINE_S": "2.5",
             "AGORA_DRAIN_S": "0",
             "AGORA_MAX_SOCKETS": "20",
+            "AGORA_COST_PER_REQUEST": "5000",
+            "AGORA_COST_BUCKET": "20000",
+            "AGORA_COST_RESTORE_PER_S": "750",
             "PATH": "/bin",
         }
     )
@@ -98,7 +102,19 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         request_deadline_s=2.5,
         drain_s=0.0,
         max_sockets=20,
+        cost_per_request=5_000,
+        cost_bucket=20_000,
+        cost_restore_per_s=750,
     )
+    assert settings.costs == CostLimits(5_000, 20_000, 750)
+
+
+def test_production_gives_each_client_less() -> None:
+    development, production = Settings.from_environment({}).costs, Settings.from_environment(PRODUCTION).costs
+
+    assert development == CostLimits()
+    assert production.per_request <= production.bucket < development.bucket
+    assert production.restore_per_s < development.restore_per_s
 
 
 @pytest.mark.parametrize("text", ["short", "c2hvcnQ=", "m" * 32, "!" * 44])
@@ -192,6 +208,9 @@ def test_the_environment_may_be_chosen_by_the_command() -> None:
         ({"AGORA_PERSISTED_ONLY": "1", "AGORA_APQ": "1"}, "AGORA_APQ"),
         ({"AGORA_FEES_SALE": "3 %"}, "AGORA_FEES_SALE must begin with basis points"),
         ({"AGORA_FEES_EXCHANGE": "50, EUR 0.001"}, "AGORA_FEES_EXCHANGE has a minimum that is no amount"),
+        ({"AGORA_COST_PER_REQUEST": "100001"}, "from 100 to 100000"),
+        ({"AGORA_COST_BUCKET": "99999"}, "AGORA_COST_BUCKET must hold AGORA_COST_PER_REQUEST"),
+        ({"AGORA_COST_RESTORE_PER_S": "0"}, "AGORA_COST_RESTORE_PER_S must be"),
         ({"AGORA_HOST": "two words"}, "AGORA_HOST"),
         ({"AGORA_DATABASE": "a/b"}, "AGORA_DATABASE"),
         ({"AGORA_ALLOWED_ORIGINS": "https://app.example.org/"}, "without a path"),

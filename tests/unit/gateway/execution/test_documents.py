@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
-from graphql import build_schema
+from graphql import OperationDefinitionNode, build_schema, parse
 
 from gateway.execution import documents
 from gateway.execution.documents import DocumentCache
+from gateway.execution.limits import check_limits
 from gateway.execution.requests import OperationRequest, RequestError
+from schema.graph import whole_graph
 
 SCHEMA = build_schema("""
     type Query { me: Person  people(first: Int): People! }
@@ -111,3 +115,59 @@ def test_a_document_that_is_asked_for_again_is_parsed_once(cache: DocumentCache)
     again = cache.prepare(OperationRequest("{ me { name } }", variables={"unused": 1}))
 
     assert first.document is again.document
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "fragment F{n} on Person {{ ...F{m} ...F{m} }}",
+        "fragment F{n} on Person {{ best {{ ...F{m} ...F{m} }} }}",
+        "fragment F{n} on Person {{ best {{ ...F{m} }} x: best {{ ...F{m} }} }}",
+        "fragment F{n} on Person {{ ... on Person {{ ...F{m} }} ... {{ ...F{m} }} }}",
+    ],
+)
+def test_the_work_of_refusing_grows_with_the_text_and_not_with_what_it_means(
+    cache: DocumentCache, fragment: str
+) -> None:
+    def steps(levels: int) -> int:
+        """How many functions are called to refuse so many levels, each of which doubles the one below."""
+        doubled = " ".join(fragment.format(n=n, m=n + 1) for n in range(levels))
+        query = f"{{ me {{ ...F0 }} }} {doubled} fragment F{levels} on Person {{ a: name b: name }}"
+        count = 0
+
+        def called(_frame: object, event: str, _argument: object) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(called)
+        try:
+            cache.prepare(OperationRequest(query))
+        except RequestError as error:
+            refusal = error
+        finally:
+            sys.setprofile(None)
+        assert refusal.code == "QUERY_TOO_COMPLEX"
+        return count
+
+    few, many, most = steps(22), steps(44), steps(88)
+
+    assert few < 20_000
+    assert most - many == pytest.approx(2 * (many - few), rel=0.1)
+
+
+def test_the_size_bounds_objects_and_reads() -> None:
+    schema = whole_graph().graphql_schema
+    document = parse("""{
+        posts(first: 30) { nodes { text author { handle } likeCount replies(first: 10) { nodes { author { id } } } } }
+    }""")
+    (operation,) = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+
+    size = check_limits(schema, document, operation, {})
+
+    # Posts, their authors, up to ten replies each, and the authors of those; pages count with what is on them.
+    assert size.objects >= 30 + 30 + 300 + 300
+    # The root, then for each post its author and its replies, and for each of those its author.
+    assert size.reads >= 1 + 30 + 30 + 300
+    assert size.reads <= 1 + 3 * 30 + 300
+    assert size.cost >= size.objects + 8 * size.reads
