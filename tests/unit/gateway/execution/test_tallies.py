@@ -19,7 +19,13 @@ SCHEMA = build_schema("""
     union Thing = Person | Place
     type People { nodes: [Person]! }
 """)
-ANN = {"__typename": "Person", "name": "Ann", "best": None, "tags": ["a", "b"], "friends": {"nodes": []}}
+ANN: dict[str, Any] = {
+    "__typename": "Person",
+    "name": "Ann",
+    "best": None,
+    "tags": ["a", "b"],
+    "friends": {"nodes": []},
+}
 BEN = {"__typename": "Person", "name": "Ben", "best": ANN, "tags": [], "friends": {"nodes": [ANN, None, ANN]}}
 INN = {"__typename": "Place", "name": "Inn", "owner": BEN, "tags": None}
 ROOT = {"me": BEN, "people": {"nodes": [ANN, BEN]}, "found": [ANN, INN, None], "grid": [[ANN, None], [BEN]]}
@@ -103,11 +109,13 @@ def test_a_tally_is_made_once_and_forgotten_with_its_operation() -> None:
     tallies = Tallies(SCHEMA)
     documents = [parse(f"query Q{n} {{ me {{ name }} }}") for n in range(20)]
 
-    for document in documents * 2:
-        (operation,) = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
-        tallies.count(document, operation, {"me": {"name": "Ann"}})
+    def count_all() -> None:
+        for document in documents * 2:
+            (operation,) = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
+            tallies.count(document, operation, {"me": {"name": "Ann"}})
+
+    count_all()
     made = len(tallies)
-    del document, operation
     documents.clear()
     gc.collect()
 

@@ -13,7 +13,7 @@ from tests.unit.gateway.belfry import EVENTS, GRAPHQL, JSON, Server, post
 from tests.unit.gateway.transports.test_sse import COMPLETE, parsed
 
 HELLO_COST = 8
-TELL = {"extensions": {"cost": True}}
+TELL: dict[str, Any] = {"extensions": {"cost": True}}
 FULL = {"limit": 1_000, "restoreRate": 10}
 
 
