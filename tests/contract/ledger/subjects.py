@@ -28,7 +28,7 @@ WAYS: Final[dict[str, tuple[str, ...]]] = {
     "exchangeFunds": ("state", "quote expired", "state, expired", "no wallet", "no wallet, expired"),
 }
 LONG_S: Final = 3_600.0
-SOON_S: Final = 1.5
+SOON_S: Final = 2.5
 
 
 async def acceptable(cast: Cast, mutation: str) -> dict[str, Any]:
@@ -61,9 +61,11 @@ def consumed(cast: Cast, mutation: str) -> None:
 
 async def end_some(cast: Cast, mutation: str) -> None:
     """Let one end in each way, while nothing is in the way; once a cast."""
+    kind = "captureHold" if mutation == "voidHold" else mutation
     for how in WAYS.get(mutation, ()):
-        if (mutation, how) not in cast.over:
-            cast.over[mutation, how] = await _ended(cast, mutation, how)
+        if (kind, how) not in cast.over:
+            cast.over[kind, how] = await _ended(cast, kind, how)
+        cast.over[mutation, how] = cast.over[kind, how]
 
 
 async def _made(cast: Cast, mutation: str) -> str:
@@ -107,7 +109,7 @@ async def _ended(cast: Cast, mutation: str, how: str) -> str:
             await done(town, own, "declinePaymentRequest", paymentRequestId=id)
         case "payOrder":
             await done(town, own, "cancelOrder", orderId=id)
-        case "captureHold" | "voidHold":
+        case "captureHold":
             await done(town, own, "voidHold", idempotencyKey=key(), transferId=id)
         case "refundTransfer" | "exchangeFunds":
             await done(town, own, mutation, idempotencyKey=key(), **{FIELDS[mutation]: id})

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from datastores import ledger
 from datastores.commit import loops
@@ -78,8 +78,10 @@ async def silent(town: Town, uri: str) -> AsyncIterator[None]:
                 next_one = {"_id": key(), "partition": last["partition"], "seq": last["seq"] + 1, "key": key()}
                 await entries.insert_one(next_one, session=session)
                 break
-            except DuplicateKeyError:
+            except OperationFailure as taken:
                 await session.abort_transaction()
+                if not isinstance(taken, DuplicateKeyError) and not taken.has_error_label("TransientTransactionError"):
+                    raise
         with impatient(0.3):
             try:
                 yield
