@@ -23,7 +23,7 @@ from .candidates import CONSTANT, candidates, install_node_peers, peer_versions
 from .load import Load, LoadError, Measured
 from .operations import MIXED, READS, TRANSFERS, WORKLOADS, requests, write_requests
 from .plot import plot
-from .report import COMPARED_AT, Point, ratios, row, show, write
+from .report import COMPARED_AT, Point, cpu_ratios, ratios, row, show, write
 from .servers import Server, started
 from .town import Town, plant
 from .verification import DifferentAnswer, answers, compare
@@ -147,6 +147,7 @@ async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
         "candidates": {server.candidate.name: server.candidate.title for server in servers},
         "rows": [row(point, measured) for point, measured in measuring.loads.items()],
         "ratios": ratios(measuring.loads),
+        "cpu_ratios": cpu_ratios(measuring.loads),
     }
 
 
@@ -187,10 +188,9 @@ def main() -> None:
         results = asyncio.run(run(console, quick=quick, driver=driver))
     except (DifferentAnswer, LoadError) as error:
         sys.exit(f"agora: {error}")
-    show(console, results["rows"], results["ratios"], results["candidates"])
+    show(console, results)
     file = write(results)
-    about = f"{results['machine']['processor']}; load average before: {results['machine']['load_before']}"
-    plot(results["rows"], results["candidates"], about, file.with_suffix(".png"))
+    plot(results, file.with_suffix(".png"))
     console.print(f"written to {file}, drawn as {file.with_suffix('.png')}")
 
 

@@ -10,20 +10,20 @@ from .candidates import AGORA, CONSTANT
 from .operations import TITLES, WORKLOADS
 from .report import COMPARED_AT
 
-Rows = Sequence[Mapping[str, Any]]
-
 OURS: Final = "#0b6e4f"
 OTHERS: Final = "#9a9a9a"
 BOUND: Final = "#c08400"
 
 
-def plot(rows: Rows, titles: Mapping[str, str], about: str, file: Path) -> None:
-    """Write `file` (PNG); each bar is a median of rounds, `about` stands below all."""
+def plot(results: Mapping[str, Any], file: Path) -> None:
+    """Write `file` (PNG); each bar is a median of rounds."""
     import matplotlib  # type: ignore[import-not-found,unused-ignore]
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
+    rows: Sequence[Mapping[str, Any]] = results["rows"]
+    titles: Mapping[str, str] = results["candidates"]
     figure, grid = pyplot.subplots(2, 3, figsize=(14, 6.6))
     names = [name for name in titles if name != CONSTANT]
     for axes, workload in zip(grid.flat, WORKLOADS, strict=True):
@@ -38,7 +38,13 @@ def plot(rows: Rows, titles: Mapping[str, str], about: str, file: Path) -> None:
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"Requests a second, one process on one core, {COMPARED_AT} connections", fontsize=11)
-    figure.text(0.01, 0.01, about, fontsize=7)
+    figure.text(0.01, 0.01, _about(results["machine"]), fontsize=7)
     figure.tight_layout(rect=(0, 0.03, 1, 1))
     figure.savefig(file, dpi=110)
     pyplot.close(figure)
+
+
+def _about(machine: Mapping[str, Any]) -> str:
+    rounds = f"{machine['rounds']} rounds{', quick' if machine['quick'] else ''}"
+    load = f"load average of the machine {machine['load_before']} before, {machine['load_after']} after"
+    return f"{machine['processor']}; {rounds}; {load}"

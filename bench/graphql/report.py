@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -39,6 +39,7 @@ class Point:
 
 
 Loads = Mapping[Point, Sequence[Measured]]
+Speed = Callable[[Measured], float]
 
 
 def row(point: Point, loads: Sequence[Measured]) -> dict[str, Any]:
@@ -52,22 +53,32 @@ def row(point: Point, loads: Sequence[Measured]) -> dict[str, Any]:
 
 
 def ratios(loads: Loads) -> dict[str, float]:
-    """The ratios by name, at 32 connections: each the median over the rounds of what stood side by side in one.
+    """The ratios of requests a second by name, at 32 connections: each the median over the rounds of what stood side
+    by side in one.
 
     The best of Node.js is, for each workload, that with the highest median.
     """
+    return _ratios(loads, lambda load: load.requests_s)
+
+
+def cpu_ratios(loads: Loads) -> dict[str, float]:
+    """The same of requests for a second of the server's processor time: other work of the machine changes it less."""
+    return _ratios(loads, lambda load: 1e6 / load.cpu_us)
+
+
+def _ratios(loads: Loads, speed: Speed) -> dict[str, float]:
     found: dict[str, float] = {}
     for other in ("best_node", "strawberry", "ariadne", "no_graphql"):
         for workload in WORKLOADS:
-            name = _best_of_node(loads, workload) if other == "best_node" else other
+            name = _best_of_node(loads, workload, speed) if other == "best_node" else other
             mine, theirs = loads[Point(AGORA, workload, COMPARED_AT)], loads[Point(name, workload, COMPARED_AT)]
-            pairs = [a.requests_s / b.requests_s for a, b in zip(mine, theirs, strict=True)]
+            pairs = [speed(a) / speed(b) for a, b in zip(mine, theirs, strict=True)]
             found[f"{workload}_vs_{other}"] = round(median(pairs), 3)
     return found
 
 
-def _best_of_node(loads: Loads, workload: str) -> str:
-    return max(NODE, key=lambda name: median(load.requests_s for load in loads[Point(name, workload, COMPARED_AT)]))
+def _best_of_node(loads: Loads, workload: str, speed: Speed) -> str:
+    return max(NODE, key=lambda name: median(map(speed, loads[Point(name, workload, COMPARED_AT)])))
 
 
 def write(results: Mapping[str, Any]) -> Path:
@@ -77,20 +88,19 @@ def write(results: Mapping[str, Any]) -> Path:
     return RESULTS
 
 
-def show(
-    console: Console, rows: Sequence[Mapping[str, Any]], found: Mapping[str, float], titles: Mapping[str, str]
-) -> None:
+def show(console: Console, results: Mapping[str, Any]) -> None:
     """Print what was measured at 32 connections, and the ratios."""
+    titles = results["candidates"]
     for workload in WORKLOADS:
         table = Table("server", "requests/s", "µs of its core", "p50 ms", "p99 ms", "MB", title=TITLES[workload])
-        for r in rows:
+        for r in results["rows"]:
             if (r["workload"], r["connections"]) == (workload, COMPARED_AT):
                 numbers = (f"{r['requests_s']:,.0f}", f"{r['cpu_us']:,.0f}", f"{r['p50_ms']:.1f}", f"{r['p99_ms']:.1f}")
                 table.add_row(titles[r["candidate"]], *numbers, f"{r['memory_mb']:.0f}")
         console.print(table)
-    short = Table("ratio", "measured", "target")
-    for name, value in found.items():
+    short = Table("ratio", "requests/s", "target", "processor time")
+    for name, value in results["ratios"].items():
         target = TARGETS.get(name)
         met = "" if target is None else f"≥ {target:g}" + ("" if value >= target else "  short")
-        short.add_row(name, f"{value:.2f}", met)
+        short.add_row(name, f"{value:.2f}", met, f"{results['cpu_ratios'][name]:.2f}")
     console.print(short)
