@@ -13,7 +13,7 @@ import pytest_asyncio
 from datastores import ledger
 from tests.contract.acts import JSON, attempt, codes_of, done, eur, key, newcomer, refused
 from tests.contract.ledger.cast import Cast, gather_cast
-from tests.contract.ledger.trials import begin, document
+from tests.contract.ledger.trials import Trial, begin, document
 from tests.contract.town import Town
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -146,25 +146,28 @@ async def test_an_order_whose_sum_passes_64_bits(cast: Cast, price: str, quantit
     assert answer == "ValidationError"
 
 
-async def test_balances_that_would_pass_64_bits_together_are_refused_before_they_do(town: Town) -> None:
+async def test_balances_and_sums_that_would_pass_64_bits_are_refused_before_they_do(town: Town) -> None:
     # A currency of its own, since a rail owes all that it has let in.
-    people = [await newcomer(town) for _ in range(3)]
-    wallets = [(await done(town, who, "openWallet", "wallet { id }", currency="ISK"))["wallet"]["id"] for who in people]
+    one, other, third = [await newcomer(town) for _ in range(3)]
     half = {"amount": str(MAX // 2), "currency": "ISK"}
 
-    answers = [
-        await attempt(town, who, "topUpWallet", idempotencyKey=key(), walletId=id, amount=half, source="sandbox:ok")
-        for who, id in zip(people, wallets, strict=True)
-    ]
-    paid = [
-        await attempt(town, who, "transferFunds", idempotencyKey=key(), to={"walletId": wallets[2]}, amount=half)
-        for who in people[:2]
-    ]
+    async def top_up(who: str) -> str | None:
+        opened = await done(town, who, "openWallet", "wallet { id }", currency="ISK")
+        rail = {"walletId": opened["wallet"]["id"], "amount": half, "source": "sandbox:ok"}
+        return (await Trial(Cast(town, who, "", ""), "topUpWallet", who, rail).answer()).place
 
-    assert [answer["__typename"] for answer in answers] == [*["TransferFundsSuccess"] * 2, "LimitExceeded"]
-    assert {answer["__typename"] for answer in paid} == {"TransferFundsSuccess"}
-    report = await ledger.verify(town.gateway.database)
-    assert report.problems == []
+    async def pay(payer: str, payee: str) -> str | None:
+        given = {"to": {"handle": payee}, "amount": half}
+        return (await Trial(Cast(town, payer, payee, ""), "transferFunds", payer, given).answer()).place
+
+    let_in = [await top_up(who) for who in (one, other, third)]
+    paid = [await pay(*pair) for pair in ((one, third), (other, third), (third, one), (one, third), (third, one))]
+    beyond_a_day = await pay(one, third)
+
+    assert let_in == [None, None, "balance"]
+    assert paid == [None] * 5
+    assert beyond_a_day == "day"
+    assert (await ledger.verify(town.gateway.database)).problems == []
 
 
 async def test_after_all_that_the_ledger_holds(town: Town) -> None:
