@@ -35,6 +35,7 @@ from datastores.merchants import (
 from datastores.paging import PageDocument, window
 from resolvers.connections import HasId, connections
 from resolvers.context import PAYMENTS_READ, Context
+from resolvers.texts import is_storable
 from resolvers.wallets import AmountInput, paying_wallet, submit
 from resolvers.wallets.acting import command
 
@@ -294,7 +295,7 @@ def _wanted(lines: Sequence[LineInput]) -> tuple[Wanted, ...]:
         path = ("lines", str(place))
         if not 1 <= line["quantity"] <= MAX_QUANTITY:
             raise ValidationError(f"The quantity must be 1 to {MAX_QUANTITY:,}", *path, "quantity")
-        if not is_id("lst", line["listing_id"]):
+        if not is_storable(line["listing_id"]):
             raise NotFoundError(_NO_LISTING)
         if any(line["listing_id"] == earlier.listing_id for earlier in wanted):
             raise ValidationError("Each listing stands in one line: add up the quantities", *path, "listingId")
@@ -310,6 +311,8 @@ def _wanted(lines: Sequence[LineInput]) -> tuple[Wanted, ...]:
 async def _merchant_of_lines(ctx: Context, wanted: Sequence[Wanted]) -> tuple[str, str]:
     """The merchant of all lines and its owner."""
     ids = [line.listing_id for line in wanted]
+    if not all(is_id("lst", id) for id in ids):
+        raise NotFoundError(_NO_LISTING)
     found = [each for each in await store.listings_by_ids(ctx.database, ids) if each is not None and each["public"]]
     if len(found) < len(ids):
         raise NotFoundError(_NO_LISTING)
