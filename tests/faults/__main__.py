@@ -14,22 +14,20 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from datastores.mongo import Database
 from tests.faults import proofs, rounds
 from tests.faults.auditor import Auditor
 from tests.faults.networks import usable_network
 from tests.faults.replica_set import ELECTION_TIMEOUT_MS, NODES, ReplicaSet, replica_set
+from tests.faults.report import Report
 from tests.faults.rounds import FAULTS, Outcome, Scene, Worker
 from tests.faults.town import open_database, plant
 
 ROUNDS: Final = 10
 ROUND_TIMEOUT_S: Final = 150.0
-CONTROL_PAUSE_S: Final = 3.0
 NAME: Final = "agora_faults"
 CONTROL: Final = "agora_faults_control"
-COLUMNS: Final = ("round", "fault", "recovery s", "answers", "replayed", "unclear", "lost", "doubled", "changed")
 
 
 async def run(count: int, seed: int, only: Sequence[str], console: Console) -> bool:
@@ -46,22 +44,23 @@ async def run(count: int, seed: int, only: Sequence[str], console: Console) -> b
         if network is None:
             console.print("left out: cut primary, since network namespaces cannot be used here", highlight=False)
         replicas = await stack.enter_async_context(replica_set(folder, network))
-        played, broken = await _play_all(folder, replicas, kinds, count, seed, console)
-        twice = await _control(folder, replicas, seed)
-        console.print(_table(played), highlight=False)
-        console.print(f"control without stable keys: {twice} transfers doubled", highlight=False)
-        if twice == 0:
-            broken.append("the control without stable keys did not double: this proves nothing")
-        for text in broken:
-            console.print(f"agora: broken: {text}", style="red", highlight=False)
-        return not broken
+        report = Report(seed)
+        try:
+            await _play_all(folder, replicas, kinds, count, report, console)
+            report.doubled = await _control(folder, replicas, seed)
+        finally:
+            # What was played is worth seeing, also where a round could not be played to its end.
+            if report.doubled == 0:
+                report.broken.append("the control without stable keys did not double: this proves nothing")
+            report.show(console)
+            report.write()
+        return not report.broken
 
 
 async def _play_all(
-    folder: Path, replicas: ReplicaSet, kinds: Sequence[str], count: int, seed: int, console: Console
-) -> tuple[list[Outcome], list[str]]:
-    played: list[Outcome] = []
-    broken: list[str] = []
+    folder: Path, replicas: ReplicaSet, kinds: Sequence[str], count: int, report: Report, console: Console
+) -> None:
+    seed = report.seed
     async with open_database(replicas.uri, NAME, "pymongo") as database, AsyncExitStack() as stack:
         await plant(database)
         auditor = Auditor(replicas.uri, NAME)
@@ -76,11 +75,10 @@ async def _play_all(
             name, own_seed = kinds[(number - 1) % len(kinds)], seed + number
             scene = Scene(replicas, database, workers, random.Random(own_seed))
             outcome = await _one(name, scene, followers, database, auditor)
-            played.append(outcome)
+            report.played.append(outcome)
             console.print(_line(number, own_seed, outcome), highlight=False)
-            broken += [f"round {number} ({name}, seed {own_seed}): {text}" for text in outcome.findings.broken]
+            report.broken += [f"round {number} ({name}, seed {own_seed}): {text}" for text in outcome.findings.broken]
             auditor.findings.clear()
-    return played, broken
 
 
 async def _one(name: str, scene: Scene, followers: Sequence[Worker], database: Database, auditor: Auditor) -> Outcome:
@@ -116,20 +114,10 @@ def _line(number: int, seed: int, outcome: Outcome) -> str:
     held = "all holds" if not found.broken else f"{len(found.broken)} broken"
     return (
         f"round {number} (seed {seed}): {outcome.fault}: recovered in {outcome.recovery_s:.2f} s; "
-        f"{outcome.answers} answers, {outcome.audits} audits; so far {found.acknowledged} transfers "
-        f"({found.refused} refused), {found.messages} messages, {found.events} events seen, "
+        f"{outcome.answers} answers, {outcome.audits} audits; so far {found.acknowledged} keys "
+        f"({found.refused} refused), {found.orders} orders, {found.messages} messages, {found.events} events seen, "
         f"{found.lost} lost, {found.doubled} doubled: {held}"
     )
-
-
-def _table(played: Sequence[Outcome]) -> Table:
-    table = Table(*COLUMNS)
-    for number, outcome in enumerate(played, 1):
-        found = outcome.findings
-        unclear = ", ".join(f"{name} {count}" for name, count in sorted(outcome.unclear.items()))
-        counts = (outcome.answers, found.replayed, unclear, found.lost, found.doubled, found.changed)
-        table.add_row(str(number), outcome.fault, f"{outcome.recovery_s:.2f}", *map(str, counts))
-    return table
 
 
 def main() -> None:

@@ -217,7 +217,7 @@ PROMISED_S: Final[Mapping[str, float]] = {
 async def play(name: str, scene: Scene, followers: Sequence[Worker], database: Database, auditor: Auditor) -> Outcome:
     """Play one round of this fault, and prove."""
     chance, audits = scene.random, auditor.audits
-    before = sum(len(each.answers()) for each in scene.gateways)
+    before, unclear_before = sum(len(each.answers()) for each in scene.gateways), _unclear(scene.gateways)
     began = time.time()
     for each in scene.gateways:
         await each.child.start()
@@ -239,7 +239,7 @@ async def play(name: str, scene: Scene, followers: Sequence[Worker], database: D
     answers = [at for each in scene.gateways for at in each.answers()]
     silence = longest_silence(answers, struck, quiet)
     findings.demand(silence < PROMISED_S[name], f"nobody was answered for {silence:.1f} s")
-    unclear = _unclear(scene.gateways)
+    unclear = _unclear(scene.gateways) - unclear_before
     return Outcome(name, silence, len(answers) - before, auditor.audits - audits, unclear, findings)
 
 
@@ -265,7 +265,7 @@ async def _kill_and_resume(worker: Worker, after_s: float) -> None:
     await worker.child.start()
 
 
-def _unclear(workers: Sequence[Worker]) -> Mapping[str, int]:
+def _unclear(workers: Sequence[Worker]) -> Counter[str]:
     found: Counter[str] = Counter()
     for worker in workers:
         for row in rows(worker.folder / "tries"):
