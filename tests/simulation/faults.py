@@ -51,6 +51,9 @@ OF_COMMITS: Final = (
     Fault.STALL_AFTER,
 )
 
+# What happens to a message between two processes of one machine.
+OF_MESSAGES: Final = (Fault.ERROR_BEFORE, Fault.ERROR_AFTER, Fault.STALL_BEFORE)
+
 
 class InjectedError(OperationFailure):
     """An error that no label explains: the one that may reach a client as it is."""

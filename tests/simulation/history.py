@@ -18,6 +18,7 @@ from datastores.errors import OutcomeUnknownError, RateLimitedError, Unavailable
 from . import scheduler
 from .database import SimulatedDatabase
 from .faults import Fault, Faults, InjectedError, Trace
+from .machines import SimulatedHandover
 from .processes import CrashedError, Process
 from .quarters import Asked, Door, Problems, Quarter, Wish, chosen
 from .shapes import Shape
@@ -71,6 +72,7 @@ class History:
         self._asked: Counter[Wish] = Counter()
         self._open: dict[Wish, None] = {}
         self._crashed: list[Process] = []
+        self._machine: dict[str, SimulatedHandover] = {}
 
     async def run(self) -> Result:
         """Let it happen, let it end, and check."""
@@ -101,7 +103,8 @@ class History:
     def _process(self, number: int) -> Process:
         name, shape = f"process{number}", self._shape
         database = SimulatedDatabase(self._storage, self._faults, self.trace, name)
-        return Process(name, database, self._stream(name), shape.takes_turns, shape.time_scale)
+        machine = self._machine if shape.shares_machine else None
+        return Process(name, database, self._stream(name), shape.takes_turns, shape.time_scale, machine, self._faults)
 
     async def _crash_later(self, at_s: float) -> None:
         await asyncio.sleep(at_s)

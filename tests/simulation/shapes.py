@@ -30,6 +30,7 @@ class Shape:
     leave_rate: float
     timeout_s: float
     takes_turns: bool
+    shares_machine: bool
     crashes_s: tuple[float, ...]
     time_scale: float
 
@@ -48,6 +49,7 @@ class Shape:
             leave_rate=random.choice((0.0, 0.1, 0.3)),
             timeout_s=random.choice(TIMEOUTS_S),
             takes_turns=random.random() < 0.7,
+            shares_machine=random.random() < 0.6,
             crashes_s=tuple(random.random() * span_s * 1.5 for _ in range(crashes)),
             time_scale=random.choice(TIME_SCALES),
         )

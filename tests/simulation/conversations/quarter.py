@@ -155,10 +155,10 @@ class ConversationsQuarter:
         return wish.kind in _ABOUT_MESSAGES and None in self._seen(MESSAGES, wish.message_id, asked)
 
     def _may_be_forbidden(self, wish: Wish, asked: Asked) -> bool:
-        if wish.kind in _ABOUT_MESSAGES:
+        if wish.kind in (Kind.EDIT, Kind.REACT, Kind.UNREACT):
             messages = self._seen(MESSAGES, wish.message_id, asked)
             if any(message is not None and message["deleted_at"] is not None for message in messages):
-                return wish.kind is not Kind.DELETE
+                return True
         if wish.kind is Kind.EDIT:
             return wish.actor != wish.sender
         if wish.kind in (Kind.ADD, Kind.REMOVE) and wish.room == "direct":
@@ -167,7 +167,8 @@ class ConversationsQuarter:
         members = self._seen(MEMBERSHIPS, membership_id(wish.conversation_id, wish.actor), asked)
         roles = {member["role"] for member in members if member is not None}
         if wish.kind is Kind.DELETE:
-            return wish.actor != wish.sender and (wish.room == "direct" or "MEMBER" in roles)
+            lacks_role = wish.room == "direct" or "MEMBER" in roles or self._somebody_left(asked)
+            return wish.actor != wish.sender and lacks_role
         return wish.kind in (Kind.ADD, Kind.REMOVE) and (roles != {"OWNER"} or self._somebody_left(asked))
 
     def _somebody_left(self, asked: Asked) -> bool:
