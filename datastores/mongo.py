@@ -37,6 +37,8 @@ POOL_SIZE: Final = 32
 GATE_SIZE: Final = 24
 MAX_LIMIT: Final = 100_000
 CONNECT_TIMEOUT_MS: Final = 5_000
+HEARTBEAT_MS: Final = 2_000
+HEARTBEAT_TIMEOUT_MS: Final = 3_000
 COMMIT_TIMEOUT_MS: Final = 20_000
 MAJORITY: Final = WriteConcern("majority", j=True, wtimeout=COMMIT_TIMEOUT_MS)
 SNAPSHOT: Final = ReadConcern("snapshot")
@@ -113,7 +115,10 @@ class Database:
         options: dict[str, Any] = {
             "maxPoolSize": POOL_SIZE,
             "serverSelectionTimeoutMS": CONNECT_TIMEOUT_MS,
-            "connectTimeoutMS": CONNECT_TIMEOUT_MS,
+            # A server that has fallen silent is found within the sum of these, and then what waits for it is let go.
+            # No time-out on sockets: commands may take long where the server lives.
+            "heartbeatFrequencyMS": HEARTBEAT_MS,
+            "connectTimeoutMS": HEARTBEAT_TIMEOUT_MS,
             "retryReads": True,
             "retryWrites": True,
             "appname": "agora",

@@ -20,6 +20,7 @@ from tests.faults.processes import Child
 
 NODES: Final = 3
 ELECTION_TIMEOUT_MS: Final = 2_000
+HEARTBEAT_TIMEOUT_S: Final = 2
 HEALTHY_TIMEOUT_S: Final = 90.0
 STEP_DOWN_S: Final = 10
 POLL_S: Final = 0.1
@@ -65,7 +66,12 @@ class ReplicaSet:
         for node in self.nodes:
             await node.child.start()
         members = [{"_id": node.number, "host": node.place} for node in self.nodes]
-        settings = {"electionTimeoutMillis": ELECTION_TIMEOUT_MS, "heartbeatIntervalMillis": 500}
+        settings = {
+            "electionTimeoutMillis": ELECTION_TIMEOUT_MS,
+            "heartbeatIntervalMillis": 500,
+            # A new primary waits for so long for what the old one, which does not answer, may have written last.
+            "heartbeatTimeoutSecs": HEARTBEAT_TIMEOUT_S,
+        }
         config = {"_id": self._name, "members": members, "settings": settings}
         async with asyncio.timeout(HEALTHY_TIMEOUT_S):
             for node in self.nodes:

@@ -106,7 +106,7 @@ async def pause_primary(scene: Scene) -> float:
     primary = await scene.replicas.primary()
     struck = time.time()
     primary.child.signal(signal.SIGSTOP)
-    await asyncio.sleep(scene.random.uniform(4.0, 8.0))
+    await asyncio.sleep(scene.random.uniform(6.0, 16.0))
     primary.child.signal(signal.SIGCONT)
     return struck
 
