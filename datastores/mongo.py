@@ -109,9 +109,18 @@ class Database:
 
     @classmethod
     async def connect(
-        cls, uri: str, *, name: str = "agora", driver: Driver = "motor", on_command: OnCommand | None = None
+        cls,
+        uri: str,
+        *,
+        name: str = "agora",
+        driver: Driver = "motor",
+        on_command: OnCommand | None = None,
+        listeners: Sequence[CommandListener] = (),
     ) -> Database:
-        """A connected database; raises `WrongDatabaseError` unless a writable replica set answers within 5 s."""
+        """A connected database; raises `WrongDatabaseError` unless a writable replica set answers within 5 s.
+
+        `on_command` is told of each command when it has ended, `listeners` are told all that the driver tells.
+        """
         options: dict[str, Any] = {
             "maxPoolSize": POOL_SIZE,
             "serverSelectionTimeoutMS": CONNECT_TIMEOUT_MS,
@@ -122,7 +131,7 @@ class Database:
             "retryReads": True,
             "retryWrites": True,
             "appname": "agora",
-            "event_listeners": [_Listener(on_command)] if on_command else [],
+            "event_listeners": [*listeners, *([_Listener(on_command)] if on_command else [])],
         }
         client: Any
         try:
@@ -159,6 +168,11 @@ class Database:
     async def command(self, name: str, **arguments: Any) -> Document:
         """The answer to a database command."""
         return cast(Document, await self._through(self._raw.command({name: 1, **arguments})))
+
+    async def explain(self, command: Document) -> Document:
+        """How the database carries a read out, with counts of what it examined: it is carried out for that."""
+        answer = self._raw.command({"explain": command, "verbosity": "executionStats"})
+        return cast(Document, await self._through(answer))
 
     async def _through(self, operation: Awaitable[T]) -> T:
         async with self._gate:

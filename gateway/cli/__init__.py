@@ -239,6 +239,20 @@ def ledger_checkpoint(
     typer.echo(_run(checkpoint(settings(), listed=listed, export=export)))
 
 
+@app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="A document with an operation.")],
+    variables: Annotated[Path | None, typer.Option(help="A JSON file with its variables.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Which operation, where FILE has several.")] = None,
+    person: Annotated[str | None, typer.Option(help="The handle of whoever asks; nobody if absent.")] = None,
+) -> None:
+    """Say what an operation costs, what it reads and by which indexes; exit code 1 where a collection is read whole."""
+    from gateway.cli.explaining import explain as explain_file
+
+    if not _run(explain_file(settings(), file, variables, operation, person)):
+        raise SystemExit(1)
+
+
 @receipt_app.command("check")
 def receipt_check(
     file: Annotated[Path, typer.Argument(help="The receipt as the graph returns it, or the whole answer.")],

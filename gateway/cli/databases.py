@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datastores.indexes import create_indexes
 from datastores.local import DataDirLocked, local_database
 from datastores.mongo import Database
+from datastores.plans import ReadLog
 from gateway.settings import Settings
 
 
@@ -22,15 +23,20 @@ async def mongodb_uri(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database with its indexes, also while `agora dev` runs on the same data folder."""
+async def open_database(settings: Settings, *, log: ReadLog | None = None) -> AsyncIterator[Database]:
+    """The database with its indexes, also while `agora dev` runs on the same data folder; `log` hears of its reads."""
     async with AsyncExitStack() as stack:
         try:
             uri = await stack.enter_async_context(mongodb_uri(settings))
         except DataDirLocked:
             port = (settings.data_dir / "port").read_text().strip()
             uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
-        database = await Database.connect(uri, name=settings.database, driver=settings.mongo_driver.value)
+        database = await Database.connect(
+            uri,
+            name=settings.database,
+            driver=settings.mongo_driver.value,
+            listeners=[log] if log is not None else [],
+        )
         stack.push_async_callback(database.close)
         await create_indexes(database)
         yield database

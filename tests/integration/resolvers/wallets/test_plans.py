@@ -51,6 +51,18 @@ async def costs(database: Database, act: Callable[[], Awaitable[object]]) -> Seq
     return plans
 
 
+async def test_the_wallets_of_people_are_read_and_no_others(bare_database: Database) -> None:
+    _, ann, bob, _ = await busy(bare_database)
+
+    async def of_one_and_of_both() -> None:
+        await ledger.wallets_of(bare_database, [ann])
+        await ledger.wallets_of(bare_database, [ann, bob])
+
+    plans = await costs(bare_database, of_one_and_of_both)
+
+    assert [plan.documents_examined for plan in plans] == [1, 2]
+
+
 async def test_entries_of_a_wallet_read_about_what_they_show(bare_database: Database) -> None:
     ask, ann, _, wallet = await busy(bare_database)
 
