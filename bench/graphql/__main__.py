@@ -38,6 +38,7 @@ MAX_REQUESTS: Final = 20_000
 MIN_REQUESTS: Final = 20
 WARM_UP: Final = 400
 QUICK_WARM_UP: Final = 60
+MAX_COMPLAINTS: Final = 20
 OUTPUT_WIDTH: Final = 120
 
 
@@ -148,6 +149,7 @@ async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
         "rows": [row(point, measured) for point, measured in measuring.loads.items()],
         "ratios": ratios(measuring.loads),
         "cpu_ratios": cpu_ratios(measuring.loads),
+        "complaints": load.complaints[:MAX_COMPLAINTS],
     }
 
 
@@ -192,6 +194,9 @@ def main() -> None:
     file = write(results)
     plot(results, file.with_suffix(".png"))
     console.print(f"written to {file}, drawn as {file.with_suffix('.png')}")
+    if results["complaints"]:
+        sys.exit("\n".join(["agora: not all answers were good, so these figures say little:", *results["complaints"]]))
 
 
-main()
+if __name__ == "__main__":
+    main()

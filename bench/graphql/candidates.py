@@ -43,6 +43,8 @@ def candidates(uri: str, folder: Path, driver: str) -> list[Candidate]:
         "AGORA_MONGO_DRIVER": driver,
         "AGORA_LOG_FORMAT": "json",
         "AGORA_LOG_LEVEL": "info",
+        # The others have no deadline: on a busy machine 128 large answers at once may take longer than ours.
+        "AGORA_REQUEST_DEADLINE_S": "60",
     }
     node = shutil.which("node") or "node"
     production = {"NODE_ENV": "production"}

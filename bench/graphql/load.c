@@ -71,7 +71,11 @@ static void read_requests(const char *path) {
 }
 
 static void send_next(Connection *connection) {
-    if (sent == wanted) return;
+    if (sent == wanted) {
+        // A server closes what is idle for long, while others still wait for their answers.
+        close(connection->socket);
+        return;
+    }
     connection->request = &requests[sent++ % request_count];
     connection->length = connection->header = connection->whole = 0;
     connection->began = now_ms();

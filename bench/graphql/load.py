@@ -25,7 +25,8 @@ class LoadError(Exception):
 class Measured:
     """One load: requests a second, latencies in ms, the server's processor time in µs a request, its memory in MB.
 
-    `busy` is the share of the time in which the server's core worked for it: the others' share is lost to it.
+    `busy` is the share of the time in which the server's core worked for it: the others' share is lost to it. `bad`
+    answers were not 200, had errors, or were not what was asked for.
     """
 
     requests_s: float
@@ -35,12 +36,17 @@ class Measured:
     memory_mb: float
     busy: float
     bytes: float
+    bad: int
 
 
 class Load:
-    """Loads servers, from the cores of this process; its program is made in `folder`."""
+    """Loads servers, from the cores of this process; its program is made in `folder`.
+
+    `complaints` has the first bad answer of each load that had one.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self.complaints: list[str] = []
         self._program = folder / "load"
         compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
         if compiler is None:
@@ -48,7 +54,7 @@ class Load:
         subprocess.run((compiler, "-O2", "-o", str(self._program), str(SOURCE)), check=True)
 
     async def run(self, server: Server, requests: Path, connections: int, count: int) -> Measured:
-        """What `count` requests measured; raises LoadError where a single answer was not good."""
+        """What `count` requests measured; raises LoadError where they could not all be sent and answered."""
         before = server.cpu_s()
         numbers = (str(server.port), str(requests), str(connections), str(count))
         process = await asyncio.create_subprocess_exec(str(self._program), *numbers, stdout=PIPE, stderr=PIPE)
@@ -59,8 +65,13 @@ class Load:
             process.kill()
             await process.wait()
             raise LoadError(f"{server.candidate.title} took more than {LOAD_TIMEOUT_S:.0f} s") from None
-        if process.returncode or (answer := json.loads(output))["bad"]:
+        if process.returncode:
             raise LoadError(f"{server.candidate.title}, {requests.name}: {errors.decode(errors='replace')[:500]}")
+        answer = json.loads(output)
+        if answer["bad"]:
+            self.complaints.append(
+                f"{server.candidate.title}, {requests.name}: {errors.decode(errors='replace')[:500]}"
+            )
         cpu_s, seconds, done = server.cpu_s() - before, answer["seconds"], answer["count"]
         return Measured(
             requests_s=done / seconds,
@@ -70,4 +81,5 @@ class Load:
             memory_mb=server.memory_mb(),
             busy=cpu_s / seconds,
             bytes=answer["bytes"] / done,
+            bad=answer["bad"],
         )

@@ -48,6 +48,7 @@ def row(point: Point, loads: Sequence[Measured]) -> dict[str, Any]:
     return {
         **asdict(point),
         **{name: round(median(load[name] for load in each), 2) for name in each[0]},
+        "bad": sum(load.bad for load in loads),
         "requests_s_rounds": [round(load.requests_s, 1) for load in loads],
     }
 
