@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -114,6 +115,7 @@ class Run:
 async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
     """The results; raises DifferentAnswer and LoadError."""
     plan = QUICK if quick else FULL
+    _end_servers_when_ended()
     serving, loading = _split()
     about: dict[str, Any] = {
         **machine(),
@@ -172,6 +174,13 @@ async def _serve(
     return servers
 
 
+def _end_servers_when_ended() -> None:
+    """Whoever ends this process ends what it started."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
 def _split() -> tuple[set[int], set[int]]:
     """One core for the server; the others for the load and mongod, which share it where there are but two."""
     mine = cores()
@@ -188,6 +197,8 @@ def main() -> None:
     install_node_peers()
     try:
         results = asyncio.run(run(console, quick=quick, driver=driver))
+    except asyncio.CancelledError:
+        sys.exit("agora: ended before all was measured")
     except (DifferentAnswer, LoadError) as error:
         sys.exit(f"agora: {error}")
     show(console, results)
