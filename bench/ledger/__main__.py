@@ -31,7 +31,7 @@ from .report import load_of, ratios, row, show, write
 
 PEOPLE: Final = 10_000
 QUICK_PEOPLE: Final = 4_000
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 QUICK_ROUNDS: Final = 3
 DATABASE: Final = "bench"
 WARM_UP: Final = 64
