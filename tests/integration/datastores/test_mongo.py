@@ -1,0 +1,152 @@
+"""Reads through the seam: a command where the answer fits one message, a cursor where it does not, lost connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from pymongo.uri_parser import parse_uri
+
+from datastores.mongo import Database, Driver
+
+LARGE = "x" * 1_000_000
+
+
+class Sent(CommandListener):
+    """The names and bodies of the commands that were sent."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[str, dict[str, Any]]] = []
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.commands]
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.commands.append((event.command_name, dict(event.command)))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Nobody asks."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Nobody asks."""
+
+
+class Wire:
+    """A port of this machine that leads to a database, and is cut once at the next message with certain bytes in it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.cut_at = b""
+        self.port = 0
+        self._target = (host, port)
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, uri: str) -> AsyncIterator[Wire]:
+        ((host, port), *_) = parse_uri(uri)["nodelist"]
+        wire = cls(host, port)
+        server = await asyncio.start_server(wire._carry, "127.0.0.1", 0)
+        wire.port = server.sockets[0].getsockname()[1]
+        async with server:
+            yield wire
+
+    async def _carry(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        answers, far = await asyncio.open_connection(*self._target)
+        answering = asyncio.create_task(self._copy(answers, back))
+        try:
+            while data := await near.read(65_536):
+                if self.cut_at and self.cut_at in data:
+                    self.cut_at = b""
+                    break
+                far.write(data)
+        finally:
+            answering.cancel()
+            for writer in (far, back):
+                writer.close()
+            await asyncio.gather(answering, return_exceptions=True)
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+
+
+@pytest.fixture
+def sent() -> Sent:
+    return Sent()
+
+
+@pytest.fixture
+async def shelf(mongodb_uri: str, mongo_driver: Driver, sent: Sent) -> AsyncIterator[Database]:
+    database = await Database.connect(mongodb_uri, name="agora_test_shelf", driver=mongo_driver, listeners=[sent])
+    await database.drop()
+    await database.insert_many("books", [{"_id": n, "shelf": n % 3} for n in range(300)])
+    sent.commands.clear()
+    yield database
+    await database.drop()
+    await database.close()
+
+
+async def test_a_find_is_one_command_that_majorities_have_seen(shelf: Database, sent: Sent) -> None:
+    found = await shelf.find(
+        "books", {"shelf": 1}, limit=5, sort=[("shelf", 1), ("_id", -1)], projection={"_id": 1}, hint=[("_id", 1)]
+    )
+
+    assert found == [{"_id": n} for n in (298, 295, 292, 289, 286)]
+    ((name, body),) = sent.commands
+    assert name == "find"
+    assert body["readConcern"] == {"level": "majority"}
+    assert {key: body[key] for key in ("limit", "sort", "projection", "hint")} == {
+        "limit": 5,
+        "sort": {"shelf": 1, "_id": -1},
+        "projection": {"_id": 1},
+        "hint": {"_id": 1},
+    }
+
+
+@pytest.mark.parametrize("limit", [1, 99, 100, 101, 299, 300, 301, 100_000])
+async def test_as_many_as_are_asked_for_come_in_one_message(shelf: Database, sent: Sent, limit: int) -> None:
+    by_find = await shelf.find("books", {}, limit=limit)
+    by_aggregation = await shelf.aggregate("books", [{"$match": {}}, {"$limit": limit}])
+
+    assert len(by_find) == len(by_aggregation) == min(limit, 300)
+    assert sent.names == ["find", "aggregate"]
+    assert sent.commands[1][1]["readConcern"] == {"level": "majority"}
+
+
+@pytest.mark.parametrize("read", ["find", "aggregate"])
+async def test_what_does_not_fit_one_message_is_read_to_its_end(shelf: Database, sent: Sent, read: str) -> None:
+    for n in range(20):
+        await shelf.insert_one("tomes", {"_id": n, "text": LARGE})
+    sent.commands.clear()
+
+    found = await (shelf.find("tomes", {}, limit=50) if read == "find" else shelf.aggregate("tomes", []))
+
+    assert [tome["_id"] for tome in found] == list(range(20))
+    assert sent.names == [read, "killCursors", read, "getMore"]
+
+
+@pytest.mark.parametrize("read", ["find", "aggregate"])
+async def test_a_read_whose_connection_is_lost_is_sent_again(
+    shelf: Database, mongodb_uri: str, mongo_driver: Driver, sent: Sent, read: str
+) -> None:
+    async with Wire.to(mongodb_uri) as wire:
+        uri = f"mongodb://127.0.0.1:{wire.port}/?directConnection=true"
+        far = await Database.connect(uri, name=shelf.name, driver=mongo_driver, listeners=[sent])
+        wire.cut_at = read.encode()
+
+        found = await (far.find("books", {}, limit=5) if read == "find" else far.aggregate("books", [{"$limit": 5}]))
+
+        assert len(found) == 5
+        assert [name for name in sent.names if name == read] == [read, read]
+        await far.close()
+
+
+async def test_a_read_that_is_wrong_is_sent_once(shelf: Database, sent: Sent) -> None:
+    with pytest.raises(Exception, match="unknown top level operator"):
+        await shelf.find("books", {"$nothing": 1}, limit=1)
+
+    assert sent.names == ["find"]
