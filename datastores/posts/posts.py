@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict, cast
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from datastores.commit import CommitLoop, Read, Work, by_fields, by_id
+from datastores.commit import CommitLoop, Read, Work, by_fields, by_id, by_new_id
 from datastores.errors import NotFoundError
 from datastores.ids import id_at, is_id
 from datastores.lists import windows
@@ -181,7 +181,7 @@ class _Create:
     document: PostDocument
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        reads: list[Read] = []
+        reads = [by_new_id(POSTS, self.document["_id"])]
         if self.document["reply_to_id"] is not None:
             reads.append(by_id(POSTS, self.document["reply_to_id"]))
         if self.document["client_id"] is not None:
@@ -189,6 +189,8 @@ class _Create:
         yield reads
 
     def decide(self, work: Work) -> Document:
+        if (written := work.get(POSTS, self.document["_id"])) is not None:
+            return written
         if self.document["client_id"] is not None:
             if earlier := work.find(POSTS, **self._client_key()):
                 return earlier[0]
@@ -210,7 +212,7 @@ class _Delete:
     now: datetime
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
-        yield [by_id(POSTS, self.post_id)]
+        yield [by_id(POSTS, self.post_id), by_id(DELETED, self.post_id)]
         post = work.get(POSTS, self.post_id)
         if post is not None and post["reply_to_id"] is not None:
             yield [by_id(POSTS, post["reply_to_id"])]
@@ -218,6 +220,10 @@ class _Delete:
     def decide(self, work: Work) -> None:
         post = work.get(POSTS, self.post_id)
         if post is None:
+            deleted = work.get(DELETED, self.post_id)
+            if deleted is not None and deleted["deleted_at"] == self.now:
+                # By an earlier try of this very act.
+                return
             raise NotFoundError("There is no such post")
         work.delete(POSTS, self.post_id)
         left = {key: post[key] for key in ("_id", "author_id", "client_id")}

@@ -92,8 +92,9 @@ class Faults:
 
     def of(self, kinds: tuple[Fault, ...]) -> Fault:
         """What happens to this command."""
-        # A transaction has one commit and several other commands, and what matters most happens at the commit.
-        rate = min(self.rate * 3, 0.6) if kinds is OF_COMMITS else self.rate
+        # A transaction has one commit and several other commands, and what matters most happens at the commit; few
+        # acts are handed over.
+        rate = self.rate if kinds is OF_COMMANDS else min(self.rate * 3, 0.6)
         if self.rate == 0 or self.random.random() >= rate:
             return Fault.NONE
         fault = self.random.choice(kinds)

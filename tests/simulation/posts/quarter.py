@@ -55,10 +55,11 @@ class PostsQuarter:
             return Wish(Kind.POST, actor, name)
         if kind is not Kind.POST:
             return Wish(kind, actor, "", about, random.random() < 0.7)
-        earlier = [wish for wish in wishes if wish.kind is Kind.POST]
+        earlier = [wish for wish in wishes if wish.kind is Kind.POST and wish.client_id]
         if earlier and random.random() < 0.15:
             return replace(random.choice(earlier), post_id=about)
-        return Wish(kind, actor, name, about if random.random() < 0.6 else None)
+        # Without a client id every request is a post of its own.
+        return Wish(kind, actor, name if random.random() < 0.8 else "", about if random.random() < 0.6 else None)
 
     def audit(self, changes: Changes) -> None:
         touched: set[str] = set()
@@ -91,8 +92,8 @@ class PostsQuarter:
     def answered(self, wish: Wish, outcome: object, asked: Asked) -> str:
         if wish.kind is Kind.POST and isinstance(outcome, dict):
             id = outcome["_id"]
-            told = self._told.setdefault((wish.actor, wish.client_id), id)
-            if told != id:
+            key = (wish.actor, wish.client_id or id)
+            if self._told.setdefault(key, id) != id:
                 self._problems.append(f"one client id, two posts: {wish}")
             if all(each is None for each in self._storage.seen_since(POSTS, id, 0)):
                 self._problems.append(f"acknowledged and not there: {wish}")
@@ -113,7 +114,7 @@ class PostsQuarter:
     def refused(self, wish: Wish, error: Exception, asked: Asked) -> None:
         gone = wish.post_id is not None and None in self._storage.seen_since(POSTS, wish.post_id, asked.stamp)
         again = {"author_id": wish.actor, "client_id": wish.client_id}
-        if wish.kind is Kind.POST:
+        if wish.kind is Kind.POST and wish.client_id:
             gone = gone or bool(self._storage.find(DELETED, again, None))
         if not isinstance(error, NotFoundError) or not gone:
             self._problems.append(f"{wish} ended with {type(error).__name__}: {error}, and need not have")
@@ -125,7 +126,7 @@ class PostsQuarter:
         made: dict[tuple[str, str], str] = {}
         for name in (POSTS, DELETED):
             for id, post in self._storage.committed(name).items():
-                if made.setdefault((post["author_id"], post["client_id"]), id) != id:
+                if made.setdefault((post["author_id"], post["client_id"] or id), id) != id:
                     self._problems.append(f"two posts of {post['author_id']} are {post['client_id']}")
         for key, id in self._told.items():
             if made.get(key) != id:

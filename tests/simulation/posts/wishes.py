@@ -60,7 +60,7 @@ class Wish:
                 text=self.client_id,
                 created_at=START,
                 reply_to_id=self.post_id,
-                client_id=self.client_id,
+                client_id=self.client_id or None,
                 random_bits=int(salt[:20], 16),
             )
             return await store.create(loop, document)
