@@ -198,8 +198,11 @@ class Gateway:
 
 async def main() -> None:
     plan = Plan(**json.loads(sys.argv[1]))
-    async with open_database(plan.uri, plan.database, plan.driver) as database:
-        await Gateway(plan, database, CommitLoops(database)).run()
+    async with (
+        open_database(plan.uri, plan.database, plan.driver) as database,
+        CommitLoops(database) as commits,
+    ):
+        await Gateway(plan, database, commits).run()
 
 
 if __name__ == "__main__":

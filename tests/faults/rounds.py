@@ -137,16 +137,7 @@ async def kill_gateway(scene: Scene) -> float:
 
     What it has written keeps the ledger's next number from the others, until the database ends the transaction.
     """
-    for _ in range(CATCHES):
-        victim = scene.random.choice(scene.gateways)
-        struck = time.time()
-        victim.child.signal(signal.SIGSTOP)
-        if await _holds_the_ledger(scene):
-            break
-        victim.child.signal(signal.SIGCONT)
-        await asyncio.sleep(scene.random.uniform(0.0, 0.1))
-    else:
-        raise RuntimeError("no gateway was caught within a transaction")
+    victim, struck = await _stop_within_a_transaction(scene)
     await victim.child.kill()
     await until_answered([each for each in scene.gateways if each is not victim], time.time())
     await victim.child.start()
@@ -166,13 +157,24 @@ async def kill_gateways(scene: Scene) -> float:
 
 
 async def pause_gateway(scene: Scene) -> float:
-    """Stop a gateway's process until its transactions and its turn are over; then it goes on as if nothing had been."""
-    victim = scene.random.choice(scene.gateways)
-    struck = time.time()
-    victim.child.signal(signal.SIGSTOP)
-    await asyncio.sleep(scene.random.uniform(3.0, 6.0))
+    """Stop a gateway within a transaction, with all that others have handed over to it; later it goes on as before."""
+    victim, struck = await _stop_within_a_transaction(scene)
+    await asyncio.sleep(scene.random.uniform(6.0, 9.0))
     victim.child.signal(signal.SIGCONT)
     return struck
+
+
+async def _stop_within_a_transaction(scene: Scene) -> tuple[Worker, float]:
+    """A gateway that was stopped between the writes of a transaction and its commit, and when."""
+    for _ in range(CATCHES):
+        victim = scene.random.choice(scene.gateways)
+        struck = time.time()
+        victim.child.signal(signal.SIGSTOP)
+        if await _holds_the_ledger(scene):
+            return victim, struck
+        victim.child.signal(signal.SIGCONT)
+        await asyncio.sleep(scene.random.uniform(0.0, 0.1))
+    raise RuntimeError("no gateway was caught within a transaction")
 
 
 async def _holds_the_ledger(scene: Scene) -> bool:
