@@ -158,7 +158,7 @@ class Handover:
     async def hand_over(self, address: str, name: str, batch: Batch) -> Answer:
         """The answer of the loop of this name in the process at `address`.
 
-        Raises NotHandedOverError, at the latest after 3 s: whoever hangs must not hold others up for longer than the dead.
+        Raises NotHandedOverError, at the latest after 3 s: who hangs must not hold others up for longer than the dead.
         """
         try:
             host = self._hosts.get(address) or await self._connect(address)
