@@ -38,6 +38,7 @@ _KINDS: Final[dict[OperationType, OperationKind]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Document:
+    digest: bytes
     node: DocumentNode
     operations: tuple[OperationDefinitionNode, ...]
     errors: tuple[GraphQLError, ...]
@@ -63,7 +64,9 @@ class DocumentCache:
         if document.errors:
             raise _invalid(document.errors)
         name = operation.name.value if operation.name else None
-        return PreparedOperation(request, document.node, operation, _KINDS[operation.operation], name, cost)
+        return PreparedOperation(
+            request, document.digest, document.node, operation, _KINDS[operation.operation], name, cost
+        )
 
     def _document(self, request: OperationRequest) -> _Document:
         text = request.query.encode("utf-8", "surrogatepass")
@@ -73,7 +76,7 @@ class DocumentCache:
             return known
         if len(text) > MAX_DOCUMENT_BYTES:
             raise RequestError("QUERY_TOO_COMPLEX", f"The document is longer than {MAX_DOCUMENT_BYTES // 1024} KB")
-        made = self._parse(request, len(text))
+        made = self._parse(request, key, len(text))
         self._documents[key] = made
         self._bytes += made.size
         while len(self._documents) > MAX_DOCUMENTS or self._bytes > MAX_CACHED_BYTES:
@@ -81,7 +84,7 @@ class DocumentCache:
             self._bytes -= forgotten.size
         return made
 
-    def _parse(self, request: OperationRequest, size: int) -> _Document:
+    def _parse(self, request: OperationRequest, digest: bytes, size: int) -> _Document:
         try:
             node = parse(request.query, max_tokens=MAX_TOKENS)
             operations = tuple(d for d in node.definitions if isinstance(d, OperationDefinitionNode))
@@ -99,7 +102,7 @@ class DocumentCache:
             raise RequestError(code, error.message, errors=[_formatted(error, code)]) from None
         except RecursionError:
             raise RequestError("QUERY_TOO_COMPLEX", "The document is nested too deeply") from None
-        return _Document(node, operations, tuple(errors), size + BYTES_PER_TOKEN * _tokens(node))
+        return _Document(digest, node, operations, tuple(errors), size + BYTES_PER_TOKEN * _tokens(node))
 
 
 def _is_asked(operation: OperationDefinitionNode, name: str | None) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final, cast
 
-from graphql import ExecutionResult, GraphQLError
-from graphql.execution.execute import subscribe
+from graphql import ExecutionResult, GraphQLError, OperationType
+from graphql.execution.execute import create_source_event_stream, map_source_to_response_event
 
 from datastores.errors import ExpectedError, GoingAwayError
 from resolvers.context import Context
@@ -15,24 +17,44 @@ from schema.composition import Composed
 from schema.composition.strawberry_hooks import OperationExecutor
 
 from .documents import DocumentCache
+from .generate import Program
+from .planning import NotCompiledError
+from .programs import KnownOperation, Programs
+from .replays import Replay
 from .requests import OUR_FAULT, OperationRequest, PreparedOperation, RequestError, Result
+from .runs import Run
 from .tallies import Tallies
 
 MAX_COERCION_ERRORS: Final = 10
 OnUnexpected = Callable[[Exception, Context, PreparedOperation], None]
+OnExecution = Callable[[str], None]
+COMPILED: Final = "compiled"
+VIOLATION: Final = "violation"
 
 
 class GraphExecutor:
-    """Runs operations on one graph.
+    """Runs operations on one graph: those that come again compiled, all others by graphql-core, with the same answers.
 
     `on_unexpected` is told every exception that is not an ExpectedError, once; clients see only a request id.
+    `on_execution` is told of each execution that it was `compiled`, or in a word why it was not; `violation` where a
+    compiled run met an error and graphql-core took it up.
     """
 
-    def __init__(self, graph: Composed, on_unexpected: OnUnexpected) -> None:
+    def __init__(
+        self,
+        graph: Composed,
+        on_unexpected: OnUnexpected,
+        on_execution: OnExecution = lambda _how: None,
+        *,
+        compiles: bool = True,
+    ) -> None:
         self.graph = graph
         self.documents = DocumentCache(graph.graphql_schema)
         self.tallies = Tallies(graph.graphql_schema)
+        self.programs = Programs(graph)
         self._on_unexpected = on_unexpected
+        self._on_execution = on_execution
+        self._compiles = compiles
 
     def prepare(self, request: OperationRequest) -> PreparedOperation:
         """The parsed, validated and limited operation; raises RequestError."""
@@ -44,9 +66,27 @@ class GraphExecutor:
 
     async def execute(self, prepared: PreparedOperation, context: Context) -> Result:
         """The answer to a query or a mutation: `data` and `errors`. Raises RequestError for wrong variables."""
-        made = self._build(prepared, context).execute_operation()
-        result = await made if inspect.isawaitable(made) else made
-        return self._answer(cast(ExecutionResult, result), context, prepared)
+        built: OperationExecutor | None = None
+        try:
+            known = self._known(prepared)
+            variables = known.read_variables(prepared.request.variables)
+            if variables is None:
+                built = self._build(prepared, context)
+                variables = built.variable_values.coerced
+            program = known.program(variables)
+        except NotCompiledError as error:
+            self._on_execution(error.reason)
+            made = (built or self._build(prepared, context)).execute_operation()
+            result = await made if inspect.isawaitable(made) else made
+            return self._answer(cast(ExecutionResult, result), context, prepared)
+        extensions = dict(prepared.request.extensions)
+        run = Run(program.info, context.fresh(), variables, extensions)
+        if (data := await self._attempt(known, program, run)) is not None:
+            return {"data": data}
+        # Its records are of the nodes of the document that was compiled; this one has the same text.
+        compiled_from = replace(known.prepared, request=prepared.request)
+        result = await _replayed(self._build(compiled_from, context), run)
+        return self._answer(result, context, prepared)
 
     async def stream(self, prepared: PreparedOperation, context: Context) -> AsyncGenerator[Result, None]:
         """The answers to a subscription, one an event. Raises RequestError for wrong variables.
@@ -54,13 +94,15 @@ class GraphExecutor:
         A stream that ends because of an error ends with an answer that has `errors` alone; one that ends because the
         process stops raises GoingAwayError.
         """
-        self._build(prepared, context)
+        executor = self._build(prepared, context)
         source: Any = None
         try:
-            source = await self._subscribe(prepared, context)
+            made = create_source_event_stream(executor)
+            source = await made if inspect.isawaitable(made) else made
             if isinstance(source, ExecutionResult):
                 yield self._answer(source, context, prepared, failed=True)
                 return
+            source = map_source_to_response_event(executor, source, partial(self._execute_event, prepared))
             async for result in source:
                 yield self._answer(result, context, prepared)
         except GoingAwayError:
@@ -71,6 +113,43 @@ class GraphExecutor:
         finally:
             if source is not None and hasattr(source, "aclose"):
                 await source.aclose()
+
+    async def _execute_event(self, prepared: PreparedOperation, executor: Any) -> ExecutionResult:
+        try:
+            known = self._known(prepared)
+            program = known.program(executor.variable_values.coerced)
+        except NotCompiledError as error:
+            self._on_execution(error.reason)
+            made = executor.execute_operation(False)
+            return cast(ExecutionResult, await made if inspect.isawaitable(made) else made)
+        run = Run(
+            program.info,
+            executor.context_value.fresh(),
+            executor.variable_values.coerced,
+            executor.operation_extensions,
+            executor.root_value,
+        )
+        if (data := await self._attempt(known, program, run)) is not None:
+            return ExecutionResult(data, None)
+        return await _replayed(executor, run)
+
+    def _known(self, prepared: PreparedOperation) -> KnownOperation:
+        if not self._compiles:
+            raise NotCompiledError("disabled")
+        return self.programs.use(prepared)
+
+    async def _attempt(self, known: KnownOperation, program: Program, run: Run) -> dict[str, Any] | None:
+        """The data of a compiled run, or None where graphql-core is to take it up."""
+        try:
+            data = await program.run(run)
+        except Exception:
+            # Whatever it is, graphql-core finds it again, and says where it is.
+            known.violations += 1
+            self._on_execution(VIOLATION)
+            return None
+        known.violations = 0
+        self._on_execution(COMPILED)
+        return data
 
     def _build(self, prepared: PreparedOperation, context: Context) -> OperationExecutor:
         built = OperationExecutor.build(
@@ -86,19 +165,6 @@ class GraphExecutor:
             errors = [{**error.formatted, "extensions": {"code": "INVALID_INPUT"}} for error in built]
             raise RequestError("INVALID_INPUT", built[0].message, errors=errors)
         return cast(OperationExecutor, built)
-
-    async def _subscribe(self, prepared: PreparedOperation, context: Context) -> Any:
-        made = subscribe(
-            self.graph.graphql_schema,
-            prepared.document,
-            context_value=context,
-            variable_values=dict(prepared.request.variables),
-            operation_name=prepared.name,
-            max_coercion_errors=MAX_COERCION_ERRORS,
-            executor_class=OperationExecutor,
-            operation_extensions=dict(prepared.request.extensions),
-        )
-        return await made if inspect.isawaitable(made) else made
 
     def _answer(
         self, result: ExecutionResult, context: Context, prepared: PreparedOperation, *, failed: bool = False
@@ -134,3 +200,9 @@ class GraphExecutor:
         formatted["message"] = OUR_FAULT
         formatted["extensions"] = {"code": "INTERNAL", "requestId": context.request_id}
         return formatted
+
+
+async def _replayed(executor: OperationExecutor, run: Run) -> ExecutionResult:
+    executor.middleware_manager = Replay(run.records)
+    made = executor.execute_operation(False if run.info.operation.operation is OperationType.SUBSCRIPTION else None)
+    return cast(ExecutionResult, await made if inspect.isawaitable(made) else made)

@@ -27,9 +27,10 @@ class OperationRequest:
 
 @dataclass(frozen=True, slots=True)
 class PreparedOperation:
-    """A parsed, validated and limited operation, ready to run."""
+    """A parsed, validated and limited operation, ready to run. `digest` is the SHA-256 of the document's text."""
 
     request: OperationRequest
+    digest: bytes
     document: DocumentNode
     operation: OperationDefinitionNode
     kind: OperationKind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from graphql import GraphQLField, GraphQLUnionType, get_named_type
@@ -51,7 +51,26 @@ def source_of(field: GraphQLField) -> FieldSource:
 
 def read_key(document: Document, name: str) -> Any:
     """The value of a plain field: its key of the document, `_id` for `id`."""
-    return document.get("_id" if name == "id" else name)
+    return document.get(key_of(name))
+
+
+def key_of(name: str) -> str:
+    """The key of a document that a plain field of that name reads."""
+    return "_id" if name == "id" else name
+
+
+def compilable_source(field: GraphQLField) -> FieldSource | None:
+    """The source of a field with the `key` that it reads; None where another kind of resolver gives its value."""
+    definition = field.extensions.get(DEFINITION)
+    if definition is None or definition.extensions or definition.permission_classes:
+        return None
+    source: FieldSource = definition.metadata.get("source", _PLAIN)
+    if source.kind == "plain":
+        is_read = isinstance(definition, _Field) or definition.default_resolver is read_key
+        if definition.base_resolver is not None or not is_read:
+            return None
+        return replace(source, key=key_of(source.key or definition.python_name))
+    return source
 
 
 class _Field(StrawberryField):

@@ -91,11 +91,16 @@ class Composed:
 
         `entity` may be the interface of several: then the id's prefix says which.
         """
-        if entity.__strawberry_definition__.is_interface:  # type: ignore[attr-defined]
-            entity = self.prefixes.get(id.partition("_")[0], entity)
+        entity = self.entity_of(entity, id)
         if (read := self.loaders.get(entity)) is None:
             return {"_id": id}
         return context.load(entity, lambda ids: read(context, ids), id, cache=True)
+
+    def entity_of(self, entity: type, id: str) -> type:
+        """`entity` itself, or the one that the id's prefix says where it is the interface of several."""
+        if entity.__strawberry_definition__.is_interface:  # type: ignore[attr-defined]
+            return self.prefixes.get(id.partition("_")[0], entity)
+        return entity
 
     def _merge(self, kind: str) -> type | None:
         parts = tuple(cls for domain in self.domains for cls in domain.roots[kind])

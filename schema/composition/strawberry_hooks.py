@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import strawberry
@@ -10,12 +11,20 @@ from graphql import OperationType
 from strawberry.federation import Schema as FederationSchema
 from strawberry.federation.schema import FederationAny
 from strawberry.federation.schema_directives import FederationDirective
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.relay.types import GlobalID
+from strawberry.schema.schema import (
+    StrawberryGraphQLCoreExecutionContext,
+    _OperationContextAwareGraphQLResolveInfo,
+)
 from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.arguments import convert_argument
+from strawberry.types.base import StrawberryMaybe, StrawberryOptional
+from strawberry.types.field import StrawberryField
 
 from resolvers.context import Context
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
+ResolveInfo = _OperationContextAwareGraphQLResolveInfo
 
 
 class PlainSchema(strawberry.Schema):
@@ -54,3 +63,39 @@ class OperationExecutor(StrawberryGraphQLCoreExecutionContext):
         if path.prev is None and self.operation.operation is OperationType.MUTATION:
             self.context_value = self.context_value.fresh()
         return super().build_resolve_info(field_def, field_nodes, parent_type, path)
+
+
+def python_arguments(schema: Any, field: StrawberryField) -> dict[str, tuple[str, Callable[[Any], Any]]]:
+    """By the names of arguments in GraphQL: their names in Python, and what turns a coerced value into Python's."""
+    converter = schema.schema_converter
+    return {
+        converter.config.name_converter.from_argument(argument): (
+            argument.python_name,
+            partial(
+                convert_argument,
+                type_=argument.type,
+                scalar_registry=converter.scalar_registry,
+                config=converter.config,
+            ),
+        )
+        for argument in field.arguments
+    }
+
+
+def is_read_as_is(field: StrawberryField, python_name: str) -> bool:
+    """Whether Strawberry hands a leaf value of this argument on as graphql-core coerced it."""
+    argument_type = next(each.type for each in field.arguments if each.python_name == python_name)
+    if isinstance(argument_type, StrawberryMaybe):
+        return False
+    if isinstance(argument_type, StrawberryOptional):
+        argument_type = argument_type.of_type
+    return argument_type is not GlobalID
+
+
+def resolver_parameters(field: StrawberryField) -> tuple[bool, tuple[str, ...], str | None]:
+    """Of a field's resolver: whether it takes the source as `self`, under which names, and what it calls its info."""
+    resolver: Any = field.base_resolver
+    sources = (resolver.parent_parameter, resolver.root_parameter)
+    names = tuple(parameter.name for parameter in sources if parameter)
+    info = resolver.info_parameter
+    return bool(resolver.self_parameter), names, info.name if info else None
