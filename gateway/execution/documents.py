@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from graphql import (
@@ -20,7 +20,7 @@ from graphql import (
 )
 from graphql.validation.validate import ValidationAbortedError
 
-from .limits import MAX_TOKENS, check_limits, check_shape
+from .limits import MAX_TOKENS, check_limits, check_shape, sizing_values, sizing_variables
 from .requests import OperationKind, OperationRequest, PreparedOperation, RequestError
 
 MAX_DOCUMENTS: Final = 2_000
@@ -29,6 +29,8 @@ MAX_CACHED_BYTES: Final = 64 * 1024 * 1024
 BYTES_PER_TOKEN: Final = 600
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MAX_VALIDATION_ERRORS: Final = 20
+# For how many page sizes the cost of one document is remembered.
+MAX_COSTS: Final = 32
 _KINDS: Final[dict[OperationType, OperationKind]] = {
     OperationType.QUERY: "query",
     OperationType.MUTATION: "mutation",
@@ -43,6 +45,8 @@ class _Document:
     operations: tuple[OperationDefinitionNode, ...]
     errors: tuple[GraphQLError, ...]
     size: int
+    sizing_variables: tuple[str, ...]
+    costs: dict[tuple[object, ...], int] = field(default_factory=dict)
 
 
 class DocumentCache:
@@ -60,13 +64,24 @@ class DocumentCache:
         """The operation that a request asks for; raises RequestError where it is not an acceptable one."""
         document = self._document(request)
         operation = _operation(document, request.operation_name)
-        cost = check_limits(self._schema, document.node, operation, request.variables).cost
+        name = operation.name.value if operation.name else None
+        cost = self._cost(document, operation, name, request)
         if document.errors:
             raise _invalid(document.errors)
-        name = operation.name.value if operation.name else None
         return PreparedOperation(
             request, document.digest, document.node, operation, _KINDS[operation.operation], name, cost
         )
+
+    def _cost(
+        self, document: _Document, operation: OperationDefinitionNode, name: str | None, request: OperationRequest
+    ) -> int:
+        key = (name, *sizing_values(document.sizing_variables, request.variables))
+        known = document.costs.get(key)
+        if known is None:
+            known = check_limits(self._schema, document.node, operation, request.variables).cost
+            if len(document.costs) < MAX_COSTS:
+                document.costs[key] = known
+        return known
 
     def _document(self, request: OperationRequest) -> _Document:
         text = request.query.encode("utf-8", "surrogatepass")
@@ -102,7 +117,8 @@ class DocumentCache:
             raise RequestError(code, error.message, errors=[_formatted(error, code)]) from None
         except RecursionError:
             raise RequestError("QUERY_TOO_COMPLEX", "The document is nested too deeply") from None
-        return _Document(digest, node, operations, tuple(errors), size + BYTES_PER_TOKEN * _tokens(node))
+        size += BYTES_PER_TOKEN * _tokens(node)
+        return _Document(digest, node, operations, tuple(errors), size, sizing_variables(node))
 
 
 def _is_asked(operation: OperationDefinitionNode, name: str | None) -> bool:

@@ -65,6 +65,9 @@ LIST_SIZES: Final = {
     "__Directive.args": 1,
 }
 
+_SIZING: Final = frozenset({"first", "last", "representations"})
+_ABSENT: Final = object()
+
 _Parent = GraphQLObjectType | GraphQLInterfaceType | None
 
 
@@ -131,6 +134,38 @@ def check_limits(
 def check_shape(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
     """Raise RequestError QUERY_TOO_COMPLEX where the operation is past a limit that no variable changes."""
     _check_shape(_size(schema, document, operation, {}))
+
+
+def sizing_variables(document: DocumentNode) -> tuple[str, ...]:
+    """The variables that say how many there are of something: with the same values, the size is the same."""
+    names: dict[str, None] = {}
+    pending: list[SelectionSetNode] = [
+        each.selection_set
+        for each in document.definitions
+        if isinstance(each, OperationDefinitionNode | FragmentDefinitionNode)
+    ]
+    while pending:
+        for node in pending.pop().selections:
+            if isinstance(node, FieldNode):
+                for argument in node.arguments or ():
+                    if argument.name.value in _SIZING and isinstance(argument.value, VariableNode):
+                        names[argument.value.name.value] = None
+            if isinstance(node, FieldNode | InlineFragmentNode) and node.selection_set is not None:
+                pending.append(node.selection_set)
+    return tuple(names)
+
+
+def sizing_values(names: tuple[str, ...], variables: Mapping[str, Any]) -> tuple[object, ...]:
+    """What is equal where these variables make an operation as large: numbers, lengths of lists, and what is absent."""
+    return tuple(_sizing_value(variables.get(name, _ABSENT)) for name in names)
+
+
+def _sizing_value(value: Any) -> object:
+    if isinstance(value, list):
+        return (len(value),)
+    if value is _ABSENT or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    return None
 
 
 def _size(
