@@ -113,7 +113,7 @@ async def open_gateway(
                 ),
             )
         )
-        graph = GraphExecutor(_graph(domain), _log_unexpected)
+        graph = GraphExecutor(_graph(domain), _log_unexpected, metrics.execution)
         known = Documents(
             documents, automatic=settings.automatic_persisted_queries, persisted_only=settings.persisted_only
         )

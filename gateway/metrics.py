@@ -83,6 +83,10 @@ class Metrics:
         if kind != "subscription":
             self._operation_duration.labels(operation, kind).observe(duration_s)
 
+    def execution(self, how: str) -> None:
+        """An operation or an event was executed `compiled`, or by graphql-core for the reason that this word says."""
+        self._executions.labels(self._words.label(how)).inc()
+
     def socket_opened(self, transport: str) -> None:
         """A WebSocket or an event stream was opened."""
         self._sockets.labels(self._words.label(transport)).inc()
@@ -135,6 +139,9 @@ class Metrics:
         )
         self._operation_duration = self._histogram(
             "operation_duration_seconds", "Time of queries and mutations", ("operation", "kind")
+        )
+        self._executions = self._counter(
+            "executions", "Executions: compiled ones, and those by graphql-core by the reason why", ("how",)
         )
         self._authentications = self._counter("authentications", "Credentials by outcome", ("kind", "outcome"))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from graphql import MiddlewareManager
-from graphql.pyutils import is_awaitable
 
 from .runs import MISSING, Records
 
@@ -29,15 +29,23 @@ class Replay(MiddlewareManager):
 
         def resolve(source: Any, info: Any, **arguments: Any) -> Any:
             found = records.find(info.field_nodes[0], source)
-            if found is MISSING:
-                return field_resolver(source, info, **arguments)
-            if isinstance(found, Exception):
-                raise found
-            # A call's answer is no call: graphql-core would wait for it.
-            return _as_answer(found) if is_awaitable(found) else found
+            return field_resolver(source, info, **arguments) if found is MISSING else _soon(found)
 
         return resolve
 
 
-async def _as_answer(value: Any) -> Any:
-    return value
+def _soon(answer: Any) -> asyncio.Future[Any]:
+    """The answer as a loader gives it: not at once, since graphql-core leaves siblings that have not begun behind."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    loop.call_soon(_settle, future, answer)
+    return future
+
+
+def _settle(future: asyncio.Future[Any], answer: Any) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -1,4 +1,4 @@
-"""A graph with every feature that the compiler knows, over worlds: the context's database is the world that is asked."""
+"""A graph with every feature that the compiler knows; the database of its contexts is the world that is asked."""
 
 from __future__ import annotations
 
@@ -130,6 +130,22 @@ async def home_again(context: Context, parents: Sequence[Any]) -> list[Any]:
     return world_of(context).answers("home_again", parents, lambda person: person.get("home"))
 
 
+async def circles(context: Context, parents: Sequence[Any]) -> list[Any]:
+    world = world_of(context)
+
+    def rings(person: Any) -> Any:
+        people = [world.document(f"person_{n}") for n in range(3)]
+        return [people, None, [None, person], [], [people[1], people[1]]]
+
+    return world.answers("circles", parents, rings)
+
+
+async def nearest(context: Context, parents: Sequence[Any], *, kinds: list[str] | None = None) -> list[Any]:
+    world = world_of(context)
+    wanted = kinds or ["person", "thing"]
+    return world.answers("nearest", parents, lambda person: world.document(f"{wanted[-1]}_{len(str(person)) % 5}"))
+
+
 people, things = Domain("people"), Domain("things")
 people.owns(Person, people_by_id)
 things.owns(Thing, things_by_id)
@@ -167,6 +183,15 @@ class PersonFields:
     rank: int | None = batched(rank, description="Rank", within="Of how many")
     followers: Connection[Person] | None = batched(followers, description="Followers", first="Most", after="Cursor")
     about: list[Subject | None] = batched(about, description="Subjects", most="Most")
+    dates: list[datetime | None] = plain(description="Days")
+    shades: list[Color] | None = plain(description="Colors")
+    anything: list[Node] = computed(
+        lambda person: [person, {"_id": "thing_1", "label": "made", "owner_id": person["_id"]}],
+        reads=("_id",),
+        description="Oneself, and a thing",
+    )
+    circles: list[list[Person | None] | None] | None = batched(circles, description="Circles")
+    nearest: Node = batched(nearest, description="Something that must be there", kinds="Which, the last counts")
     home_again: Address | None = batched(home_again, description="Home once more")
 
 

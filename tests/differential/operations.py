@@ -216,8 +216,8 @@ class OperationWriter:
             return self._object(type_, constant)
         if isinstance(type_, GraphQLEnumType):
             return self._random.choice(sorted(type_.values))
-        named: Any = type_
-        return self._random.choice(self.values.get(name) or self.values[named.name])
+        texts = self.values.get(name) or self.values[str(type_)]
+        return self._random.choice(texts)
 
     def _item(self, name: str, type_: GraphQLInputType, constant: bool) -> str:
         return self._literal(name, type_, constant=True) if constant else self._value(name, type_)

@@ -1,4 +1,4 @@
-"""A small world of documents that follows from a seed, with everything in it that can be wrong with what resolvers give."""
+"""Small worlds of documents that follow from a seed, with all that can be wrong with what resolvers give."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ WRONG: Final[tuple[Callable[[], Any], ...]] = (
     lambda: float("nan"),
     lambda: float("inf"),
     lambda: True,
-    lambda: [],
+    list,
     lambda: [None, None],
     lambda: [[None], 1],
-    lambda: {},
+    dict,
     lambda: {"_id": "person_1", "name": "Odd"},
     lambda: {"_id": "thing_1", "__typename": "Nothing"},
     lambda: {"__typename": "Address", "street": "Wrong Way"},
@@ -65,7 +65,7 @@ ERRORS: Final[tuple[Callable[[], Exception], ...]] = (
     lambda: ConflictError("Not now"),
     lambda: InsufficientFundsError("Too little", available={"minor_units": 12, "currency": "EUR"}),
     lambda: GraphQLError("said by the resolver", extensions={"code": "CUSTOM"}),
-    lambda: TimeoutError(),
+    TimeoutError,
 )
 
 
@@ -98,7 +98,8 @@ class World:
     def fail(self, place: str) -> None:
         """Raise, where the place is faulty."""
         if self.is_faulty(f"raise {place}"):
-            raise ERRORS[zlib.crc32(f"error {self.number(place)}".encode()) % len(ERRORS)]()
+            make = ERRORS[zlib.crc32(f"error {self.number(place)}".encode()) % len(ERRORS)]
+            raise make()
 
     def given(self, place: str, value: Any) -> Any:
         """The value, or something wrong in its place."""
@@ -158,6 +159,8 @@ class World:
             "seen": None if n % 3 else _BORN,
             "credit": 2**40 + n,
             "rate": Decimal(f"1.{n}0"),
+            "dates": [_BORN, None][: n % 3],
+            "shades": None if n == 5 else ["red", "blue"][: n % 3],
             "color": ("red", "green", "blue")[n % 3],
             "size": (1, 2, None)[n % 3],
             "active": n % 2 == 0,
