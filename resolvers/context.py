@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -134,4 +135,6 @@ class Context:
                 return list(await batch(keys))
 
             loader = self.loaders[name] = DataLoader(call, cache=cache)
-        return loader.load(key)
+        waiting = loader.load(key)
+        # Several may wait for one answer: where one of them is cancelled, the others still get it.
+        return asyncio.shield(waiting) if cache else waiting

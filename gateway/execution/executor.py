@@ -14,7 +14,7 @@ from graphql.execution.execute import create_source_event_stream, map_source_to_
 from datastores.errors import ExpectedError, GoingAwayError
 from resolvers.context import Context
 from schema.composition import Composed
-from schema.composition.strawberry_hooks import OperationExecutor
+from schema.composition.strawberry_hooks import OperationExecutor, ResumingExecutor
 
 from .documents import DocumentCache
 from .generate import Program
@@ -85,8 +85,9 @@ class GraphExecutor:
             return {"data": data}
         # Its records are of the nodes of the document that was compiled; this one has the same text.
         compiled_from = replace(known.prepared, request=prepared.request)
-        result = await _replayed(self._build(compiled_from, context), run)
-        return self._answer(result, context, prepared)
+        executor = cast(ResumingExecutor, self._build(compiled_from, context, ResumingExecutor))
+        executor.completed = run.completed
+        return self._answer(await _replayed(executor, run), context, prepared)
 
     async def stream(self, prepared: PreparedOperation, context: Context) -> AsyncGenerator[Result, None]:
         """The answers to a subscription, one an event. Raises RequestError for wrong variables.
@@ -151,8 +152,13 @@ class GraphExecutor:
         self._on_execution(COMPILED)
         return data
 
-    def _build(self, prepared: PreparedOperation, context: Context) -> OperationExecutor:
-        built = OperationExecutor.build(
+    def _build(
+        self,
+        prepared: PreparedOperation,
+        context: Context,
+        executor_class: type[OperationExecutor] = OperationExecutor,
+    ) -> OperationExecutor:
+        built = executor_class.build(
             self.graph.graphql_schema,
             prepared.document,
             context_value=context,

@@ -104,9 +104,11 @@ class _Module:
         if field.kind == "event":
             self.source.line(f"(data[{field.key!r}],) = {self._completed(field.level, '[state.event]')}")
             return
-        if self._plan.kind == "mutation":
-            self.source.line("state.start_afresh()")
-        self.source.line(f"data[{field.key!r}] = await fetch_{field.level}(state)")
+        if self._plan.kind != "mutation":
+            self.source.line(f"data[{field.key!r}] = await fetch_{field.level}(state)")
+            return
+        self.source.line("state.start_afresh()")
+        self.source.line(f"data[{field.key!r}] = state.completed[{field.key!r}] = await fetch_{field.level}(state)")
 
     def _at_root(self, field: PlannedField) -> str:
         return repr(self._plan.root) if field.kind == "typename" else "None"

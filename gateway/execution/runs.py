@@ -98,9 +98,12 @@ class Records:
 
 
 class Run:
-    """The state of one run. `event` is what a subscription's source brought."""
+    """The state of one run. `event` is what a subscription's source brought.
 
-    __slots__ = ("_batches", "_extensions", "context", "event", "info", "records", "variables")
+    `completed` are the root fields of a mutation that are done: what comes after them changes nothing of their answer.
+    """
+
+    __slots__ = ("_batches", "_extensions", "completed", "context", "event", "info", "records", "variables")
 
     def __init__(
         self,
@@ -115,6 +118,7 @@ class Run:
         self.variables = variables
         self.event = event
         self.records = Records()
+        self.completed: dict[str, Any] = {}
         self._extensions = extensions
         self._batches: dict[type, EntityLoads] = {}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import strawberry
@@ -63,6 +64,17 @@ class OperationExecutor(StrawberryGraphQLCoreExecutionContext):
         if path.prev is None and self.operation.operation is OperationType.MUTATION:
             self.context_value = self.context_value.fresh()
         return super().build_resolve_info(field_def, field_nodes, parent_type, path)
+
+
+class ResumingExecutor(OperationExecutor):
+    """Executes an operation of which the root fields in `completed` have been executed, with these results."""
+
+    completed: Mapping[str, Any] = MappingProxyType({})
+
+    def execute_field(self, parent_type: Any, source: Any, field_details_list: Any, path: Any, *args: Any) -> Any:
+        if path.prev is None and path.key in self.completed:
+            return self.completed[path.key]
+        return super().execute_field(parent_type, source, field_details_list, path, *args)
 
 
 def python_arguments(schema: Any, field: StrawberryField) -> dict[str, tuple[str, Callable[[Any], Any]]]:

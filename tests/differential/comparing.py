@@ -36,8 +36,13 @@ class RawExecutor(GraphExecutor):
     def _count(self, how: str) -> None:
         self.ran[how] += 1
 
-    def _build(self, prepared: PreparedOperation, context: Context) -> OperationExecutor:
-        built = super()._build(prepared, context)
+    def _build(
+        self,
+        prepared: PreparedOperation,
+        context: Context,
+        executor_class: type[OperationExecutor] = OperationExecutor,
+    ) -> OperationExecutor:
+        built = super()._build(prepared, context, executor_class)
         built.error_propagation = self._propagates
         return built
 

@@ -321,8 +321,8 @@ class Mutation:
         world.log.append(("celebrate", id))
         person = world.document(id)
         if isinstance(person, dict) and isinstance(person["age"], int):
-            person["age"] += 1
-        return world.given(f"celebrated {len(world.log)}", person)
+            world.change(id, "age", person["age"] + 1)
+        return world.given(f"celebrated {len(world.log)}", world.document(id))
 
 
 @people.root

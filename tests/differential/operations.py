@@ -215,7 +215,7 @@ class OperationWriter:
         if isinstance(type_, GraphQLInputObjectType):
             return self._object(type_, constant)
         if isinstance(type_, GraphQLEnumType):
-            return self._random.choice(sorted(type_.values))
+            return str(self._random.choice(sorted(type_.values)))
         texts = self.values.get(name) or self.values[str(type_)]
         return self._random.choice(texts)
 

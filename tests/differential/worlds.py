@@ -120,6 +120,11 @@ class World:
             self._documents[id] = self._make(id)
         return self._documents[id]
 
+    def change(self, id: Any, key: str, value: Any) -> None:
+        """Change a key of a document, which is another one from now on, as if it was read again."""
+        if isinstance(document := self.document(id), dict):
+            self._documents[id] = {**document, key: value}
+
     def answers(self, name: str, parents: Sequence[Any], answer: Callable[[Any], Any]) -> list[Any]:
         """An answer for each parent. May fail, give too few, or something wrong for one of them."""
         self.calls.append((name, len(parents)))
