@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,8 +35,11 @@ class KnownOperation:
     prepared: PreparedOperation
     conditions: tuple[str, ...]
     read_variables: ReadVariables
+    on_program: Callable[[KnownOperation, Program], None]
     variants: dict[tuple[bool, ...], Program | NotCompiledError] = field(default_factory=dict)
     violations: int = 0
+    size: int = 0
+    is_kept: bool = True
 
     def program(self, variables: Mapping[str, Any]) -> Program:
         """The program for these coerced variables; raises NotCompiledError where graphql-core is to execute them."""
@@ -51,13 +54,9 @@ class KnownOperation:
             raise known.with_traceback(None)
         return known
 
-    @property
-    def size(self) -> int:
-        """The length of its source."""
-        return sum(len(each.source) for each in self.variants.values() if isinstance(each, Program))
-
     def forget(self) -> None:
-        """Let go of what its programs have registered."""
+        """Let go of what its programs have registered; they can still be run by those who have them."""
+        self.is_kept = False
         for each in self.variants.values():
             if isinstance(each, Program):
                 each.forget()
@@ -65,11 +64,13 @@ class KnownOperation:
     def _compile(self, conditions: dict[str, bool]) -> Program | NotCompiledError:
         try:
             plan = plan_operation(self.graph, self.prepared.document, self.prepared.operation, conditions)
-            return generate(self.graph, plan, self.prepared)
+            program = generate(self.graph, plan, self.prepared)
         except NotCompiledError as error:
             return error
         except RecursionError:
             return NotCompiledError("too_large")
+        self.on_program(self, program)
+        return program
 
 
 @dataclass(slots=True)
@@ -77,7 +78,6 @@ class _Uses:
     count: int = 0
     known: KnownOperation | None = None
     reason: str = ""
-    size: int = 0
 
 
 class Programs:
@@ -114,7 +114,7 @@ class Programs:
         uses.count += 1
         if uses.known is None and not uses.reason:
             self._look_at(uses, prepared)
-        self._keep_bounds(uses)
+        self._keep_bounds()
         if uses.known is None:
             raise NotCompiledError(uses.reason or "cold")
         if uses.known.violations >= MAX_VIOLATIONS and uses.count % USES_BETWEEN_TRIES:
@@ -131,17 +131,19 @@ class Programs:
             return
         definitions = prepared.operation.variable_definitions or ()
         reader = variables_reader(self._graph.graphql_schema, definitions)
-        uses.known = KnownOperation(self._graph, prepared, conditions, reader)
+        uses.known = KnownOperation(self._graph, prepared, conditions, reader, self._add)
 
-    def _keep_bounds(self, used: _Uses) -> None:
-        if used.known is not None:
-            # Its programs were made after its last use.
-            self._bytes += used.known.size - used.size
-            used.size = used.known.size
-        while len(self._operations) > MAX_KNOWN_OPERATIONS or (
-            self._bytes > MAX_SOURCE_BYTES and len(self._operations) > 1
-        ):
+    def _add(self, known: KnownOperation, program: Program) -> None:
+        if not known.is_kept:
+            program.forget()
+            return
+        known.size += len(program.source)
+        self._bytes += len(program.source)
+        self._keep_bounds()
+
+    def _keep_bounds(self) -> None:
+        while len(self._operations) > MAX_KNOWN_OPERATIONS or self._bytes > MAX_SOURCE_BYTES:
             _, forgotten = self._operations.popitem(last=False)
-            self._bytes -= forgotten.size
             if forgotten.known is not None:
+                self._bytes -= forgotten.known.size
                 forgotten.known.forget()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any, Final
 
 from graphql import GraphQLError
@@ -83,22 +83,18 @@ class World:
         self._rate = rate
         self._documents: dict[str, Any] = {}
 
-    def number(self, place: str) -> int:
-        """A number that follows from the seed and the place."""
-        return zlib.crc32(f"{self._seed}:{place}".encode()) ^ (self._seed * 2654435761 & 0xFFFFFFFF)
-
     def is_faulty(self, place: str) -> bool:
         """Whether something is wrong at this place."""
-        return bool(self._rate) and zlib.crc32(f"fault {self.number(place)}".encode()) % 1000 < self._rate
+        return bool(self._rate) and self._dice("fault", place) % 1000 < self._rate
 
     def wrong(self, place: str) -> Any:
         """Something that should not stand at this place."""
-        return WRONG[zlib.crc32(f"wrong {self.number(place)}".encode()) % len(WRONG)]()
+        return WRONG[self._dice("wrong", place) % len(WRONG)]()
 
     def fail(self, place: str) -> None:
         """Raise, where the place is faulty."""
         if self.is_faulty(f"raise {place}"):
-            make = ERRORS[zlib.crc32(f"error {self.number(place)}".encode()) % len(ERRORS)]
+            make = ERRORS[self._dice("error", place) % len(ERRORS)]
             raise make()
 
     def given(self, place: str, value: Any) -> Any:
@@ -131,6 +127,9 @@ class World:
         self.fail(name)
         found = [self._answer(name, parent, answer) for parent in parents]
         return found[:-1] if self.is_faulty(f"length {name}") else found
+
+    def _dice(self, what: str, place: str) -> int:
+        return int.from_bytes(blake2b(f"{self._seed} {what} {place}".encode(), digest_size=8).digest())
 
     def _answer(self, name: str, parent: Any, answer: Callable[[Any], Any]) -> Any:
         if not isinstance(parent, dict):
