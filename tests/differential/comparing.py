@@ -22,6 +22,7 @@ from schema.composition import Composed
 from schema.composition.strawberry_hooks import OperationExecutor
 
 MAX_EVENTS: Final = 20
+SETTLE_S: Final = 10.0
 _Error = tuple[str, str, str]
 
 
@@ -74,8 +75,14 @@ class Difference:
         return f"{self.what}\n  graphql-core: {self.reference}\n  compiled:     {self.compiled}"
 
 
-async def answers(executor: RawExecutor, request: OperationRequest, context: Context) -> list[Result]:
-    """All answers to a request: one, or those of the first events of a subscription."""
+async def answers(
+    executor: RawExecutor, request: OperationRequest, context: Context, *, alone: bool = False
+) -> list[Result]:
+    """All answers to a request: one, or those of the first events of a subscription.
+
+    Where nothing else runs in this loop, calls that nobody waits for any more come to their end first.
+    """
+    before = asyncio.all_tasks()
     try:
         prepared = executor.prepare(request)
         if prepared.kind != "subscription":
@@ -91,14 +98,13 @@ async def answers(executor: RawExecutor, request: OperationRequest, context: Con
     except RequestError as error:
         return [{"refused": error.result}]
     finally:
-        # Calls that nobody waits for any more come to their end before the next operation begins.
-        await _settle()
+        if alone:
+            await _settle(before)
 
 
-async def _settle() -> None:
-    this = asyncio.current_task()
-    while others := [task for task in asyncio.all_tasks() if task is not this]:
-        await asyncio.gather(*others, return_exceptions=True)
+async def _settle(before: set[asyncio.Task[Any]]) -> None:
+    while others := asyncio.all_tasks() - before:
+        await asyncio.wait(others, timeout=SETTLE_S)
 
 
 def differences(

@@ -78,13 +78,15 @@ class Trials:
         trial = Trial(seed, text, variables, [], faults=rate > 0)
         request = OperationRequest(text, variables=variables, persisted=True)
         worlds = [World(seed, rate) for _ in range(3)]
-        reference = await answers(self.reference, request, context_of(worlds[0]))
+        reference = await answers(self.reference, request, context_of(worlds[0]), alone=True)
         self.compiled.ran.clear()
-        compiled = await answers(self.compiled, request, context_of(worlds[1]))
+        compiled = await answers(self.compiled, request, context_of(worlds[1]), alone=True)
         trial.ran = Counter(self.compiled.ran)
         trial.ran["refused"] += any("refused" in answer for answer in reference)
         trial.ran["needless"] += bool(trial.ran[VIOLATION]) and not any(answer.get("errors") for answer in reference)
-        possible = await answers(self.possible, request, context_of(worlds[2])) if reference != compiled else []
+        possible = (
+            await answers(self.possible, request, context_of(worlds[2]), alone=True) if reference != compiled else []
+        )
         trial.found = [str(each) for each in differences(reference, compiled, possible)]
         if worlds[0].log != worlds[1].log:
             trial.found.append(f"what was done\n  graphql-core: {worlds[0].log}\n  compiled: {worlds[1].log}")
