@@ -1,6 +1,6 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench dev simulate test test-unit test-integration test-contract test-clients test-browser bench-ledger bench-graphql graphiql faults lint format lock clean
+.PHONY: help setup setup-dev setup-bench dev simulate test test-unit test-integration test-contract test-clients test-browser fuzz bench-ledger bench-graphql graphiql faults lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
