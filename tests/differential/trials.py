@@ -68,9 +68,9 @@ class Trials:
         # Each document is parsed and validated once.
         self.compiled.documents = self.possible.documents = self.reference.documents
 
-    async def run(self, seed: int) -> Trial:
-        """The trial of a seed."""
-        written = self.writer.write(seed)
+    async def run(self, seed: int, worlds: int = 1) -> Trial:
+        """The trial of a seed. So many seeds in a row have the same operation, each in a world of its own."""
+        written = self.writer.write(seed // worlds)
         return await self.compare(seed, RATES[seed % len(RATES)], written.text, written.variables)
 
     async def compare(self, seed: int, rate: int, text: str, variables: dict[str, object]) -> Trial:
@@ -93,15 +93,15 @@ class Trials:
         return trial
 
 
-def try_all(seeds: Iterable[int]) -> list[Trial]:
+def try_all(seeds: Iterable[int], worlds: int = 1) -> list[Trial]:
     """The trials of these seeds, in an event loop of their own."""
     # Where an error ends a selection, graphql-core leaves calls of its own behind that have not begun.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     sys.unraisablehook = lambda _unraisable: None
-    return asyncio.run(_try_all(seeds))
+    return asyncio.run(_try_all(seeds, worlds))
 
 
-async def _try_all(seeds: Iterable[int]) -> list[Trial]:
+async def _try_all(seeds: Iterable[int], worlds: int) -> list[Trial]:
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     trials = Trials()
-    return [await trials.run(seed) for seed in seeds]
+    return [await trials.run(seed, worlds) for seed in seeds]
