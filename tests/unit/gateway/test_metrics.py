@@ -32,6 +32,16 @@ def test_operations_are_counted_by_name_and_outcome() -> None:
     assert value(metrics, counted, operation="anonymous", kind="query", transport="websocket", outcome="INTERNAL") == 1
 
 
+def test_executions_are_counted_by_how_they_ran() -> None:
+    metrics = Metrics()
+
+    for how in ("compiled", "compiled", "cold", "violation"):
+        metrics.execution(how)
+
+    counted = [value(metrics, "agora_executions_total", how=how) for how in ("compiled", "cold", "violation")]
+    assert counted == [2, 1, 1]
+
+
 def test_names_that_clients_make_up_are_bounded() -> None:
     metrics = Metrics(known_operations=["Timeline"])
     for number in range(10_000):

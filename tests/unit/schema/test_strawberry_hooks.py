@@ -12,7 +12,17 @@ from strawberry.federation import Schema as FederationSchema
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from schema.composition.strawberry_hooks import DEFINITION, FederatedSchema, OperationExecutor, PlainSchema
+from schema.composition.strawberry_hooks import (
+    DEFINITION,
+    FederatedSchema,
+    OperationExecutor,
+    PlainSchema,
+    ResolveInfo,
+    ResumingExecutor,
+    is_read_as_is,
+    python_arguments,
+    resolver_parameters,
+)
 
 
 @strawberry.federation.type(keys=["id"])
@@ -85,3 +95,60 @@ def test_the_executor_has_the_places_at_which_contexts_are_made_fresh() -> None:
         "path",
     ]
     assert "build_per_event_executor" in dir(Executor)
+
+
+@strawberry.input
+class Wish:
+    how_many: int
+
+
+@strawberry.type
+class Asking:
+    @strawberry.field
+    def ask(self, info: strawberry.Info, wish: Wish, at_most: strawberry.Maybe[int] = None, by: int = 1) -> str:
+        return ""
+
+
+def test_arguments_become_what_strawberry_makes_of_them() -> None:
+    schema = PlainSchema(Asking)
+    asking = schema._schema.type_map["Asking"]
+    assert isinstance(asking, GraphQLObjectType)
+    field = asking.fields["ask"].extensions[DEFINITION]
+
+    arguments = python_arguments(schema, field)
+
+    assert {name: python for name, (python, _) in arguments.items()} == {
+        "wish": "wish",
+        "atMost": "at_most",
+        "by": "by",
+    }
+    assert arguments["wish"][1]({"howMany": 3}) == Wish(how_many=3)
+    assert [is_read_as_is(field, name) for name in ("by", "at_most")] == [True, False]
+    assert resolver_parameters(field) == (True, (), "info")
+
+
+def test_an_info_for_resolvers_has_the_fields_that_are_filled_in() -> None:
+    assert ResolveInfo._fields == (
+        "field_name",
+        "field_nodes",
+        "return_type",
+        "parent_type",
+        "path",
+        "schema",
+        "fragments",
+        "root_value",
+        "operation",
+        "variable_values",
+        "context",
+        "is_awaitable",
+        "abort_signal",
+        "async_helpers",
+        "operation_extensions",
+    )
+
+
+def test_the_executor_has_the_place_at_which_fields_are_executed() -> None:
+    expected = ["self", "parent_type", "source", "field_details_list", "path", "position_context"]
+
+    assert list(inspect.signature(Executor.execute_field).parameters) == expected
+    assert issubclass(ResumingExecutor, OperationExecutor)

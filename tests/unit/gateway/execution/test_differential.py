@@ -49,6 +49,7 @@ async def test_no_answer_differs(trials: Trials, first: int) -> None:
         trial = await trials.run(seed)
         ran.update(trial.ran)
         assert trial.found == [], f"make fuzz SEED={seed}"
+        assert trial.faults or not trial.ran["needless"], f"make fuzz SEED={seed}"
 
     # So that this says something: most are compiled and go through, and some meet what is wrong.
     assert ran[COMPILED] > AT_ONCE / 2
