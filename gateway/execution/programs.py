@@ -16,7 +16,10 @@ from .variables import ReadVariables, variables_reader
 
 MAX_KNOWN_OPERATIONS: Final = 2_000
 MAX_VARIANTS: Final = 8
-MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
+MAX_PROGRAM_BYTES: Final = 64 * 1024 * 1024
+# What a program takes for each character of its source, and the document that it refers to for each of its text.
+BYTES_PER_SOURCE: Final = 12
+BYTES_PER_TEXT: Final = 100
 # The first use of an operation that may never come again is not worth the time that compiling takes.
 USES_BEFORE_COMPILING: Final = 1
 # After so many runs in a row that had to be run again, only every sixteenth tries its program.
@@ -83,7 +86,7 @@ class _Uses:
 class Programs:
     """The operations of one graph that were used, and the programs of those that were used more than once.
 
-    The least recently used are forgotten past 2,000 operations or 16 MB of source.
+    The least recently used are forgotten past 2,000 operations or 64 MB of programs with their documents.
     """
 
     def __init__(self, graph: Composed) -> None:
@@ -95,8 +98,8 @@ class Programs:
         return len(self._operations)
 
     @property
-    def source_bytes(self) -> int:
-        """The length of all source that is kept."""
+    def size(self) -> int:
+        """About how many bytes programs and their documents take."""
         return self._bytes
 
     def use(self, prepared: PreparedOperation) -> KnownOperation:
@@ -132,17 +135,21 @@ class Programs:
         definitions = prepared.operation.variable_definitions or ()
         reader = variables_reader(self._graph.graphql_schema, definitions)
         uses.known = KnownOperation(self._graph, prepared, conditions, reader, self._add)
+        self._grow(uses.known, BYTES_PER_TEXT * len(prepared.request.query))
 
     def _add(self, known: KnownOperation, program: Program) -> None:
         if not known.is_kept:
             program.forget()
             return
-        known.size += len(program.source)
-        self._bytes += len(program.source)
+        self._grow(known, BYTES_PER_SOURCE * len(program.source))
         self._keep_bounds()
 
+    def _grow(self, known: KnownOperation, added: int) -> None:
+        known.size += added
+        self._bytes += added
+
     def _keep_bounds(self) -> None:
-        while len(self._operations) > MAX_KNOWN_OPERATIONS or self._bytes > MAX_SOURCE_BYTES:
+        while len(self._operations) > MAX_KNOWN_OPERATIONS or self._bytes > MAX_PROGRAM_BYTES:
             _, forgotten = self._operations.popitem(last=False)
             if forgotten.known is not None:
                 self._bytes -= forgotten.known.size

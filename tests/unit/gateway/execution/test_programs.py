@@ -143,11 +143,11 @@ def test_distinct_operations_are_forgotten(graph: Composed, monkeypatch: pytest.
         kept.use(prepared).program({})
 
     assert len(kept) == 20
-    assert 0 < kept.source_bytes < 20 * 1_000
+    assert 0 < kept.size < 20 * 20_000
 
 
 def test_large_programs_are_forgotten_earlier(graph: Composed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "MAX_SOURCE_BYTES", 4_000)
+    monkeypatch.setattr(programs, "MAX_PROGRAM_BYTES", 60_000)
     executor = GraphExecutor(graph, lambda *_: None)
     made = []
 
