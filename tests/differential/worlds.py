@@ -17,17 +17,17 @@ THINGS: Final = 5
 _BORN: Final = datetime(2001, 2, 3, 4, 5, 6, 789000)
 
 
-class Once:
-    """An iterator, which can be read only once; written always alike."""
+class Items:
+    """Something to iterate over that is no list; written always alike."""
 
     def __init__(self, items: list[Any]) -> None:
-        self._items = iter(items)
+        self._items = items
 
     def __iter__(self) -> Iterator[Any]:
-        return self._items
+        return iter(self._items)
 
     def __repr__(self) -> str:
-        return "Once"
+        return "Items"
 
 
 # What may stand where another value was promised; each is made anew, since some can be read only once.
@@ -51,7 +51,7 @@ WRONG: Final[tuple[Callable[[], Any], ...]] = (
     lambda: {"_id": "thing_1", "__typename": "Nothing"},
     lambda: {"__typename": "Address", "street": "Wrong Way"},
     lambda: ({"_id": "person_2", "name": "In a tuple"},),
-    lambda: Once(["once"]),
+    lambda: Items(["item"]),
     lambda: {"red"},
     lambda: object,
     lambda: Decimal("1.10"),
