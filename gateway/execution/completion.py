@@ -20,7 +20,7 @@ from .leaves import leaf_of
 from .plan import Branch, PlannedField
 from .planning import NotCompiledError
 from .runs import ViolationError
-from .source import Source
+from .source import Source, quoted
 
 # Python nests at most 20 loops in one function.
 MAX_LOOPS: Final = 16
@@ -97,14 +97,14 @@ class Completion:
         get = self._source.variable("get")
         self._source.line(f"{get} = {value}.get")
         if not abstract:
-            self._write_fields(branches[0], get, value, result, repr(branches[0].types[0]))
+            self._write_fields(branches[0], get, value, result, quoted(branches[0].types[0]))
             return
         type_of = self._source.constant("type_of", self._graph.type_of)
         type_name = self._source.variable("type")
         self._source.line(f"{type_name} = {type_of}({value}, None, None)")
         first = self._source.variables
         for index, branch in enumerate(branches):
-            opening = f"{'elif' if index else 'if'} {type_name} in {branch.types!r}:"
+            opening = f"{'elif' if index else 'if'} {type_name} in ({', '.join(map(quoted, branch.types))},):"
             with self._source.alternative(first), self._source.block(opening):
                 self._write_fields(branch, get, value, result, type_name)
         with self._source.block("else:"):
@@ -114,11 +114,11 @@ class Completion:
         entries: list[str] = []
         for field in branch.fields:
             if field.kind == "typename":
-                entries.append(f"{field.key!r}: {type_name}")
+                entries.append(f"{quoted(field.key)}: {type_name}")
             elif field.level is not None:
-                entries.append(f"{field.key!r}: None")
+                entries.append(f"{quoted(field.key)}: None")
             else:
-                entries.append(f"{field.key!r}: {self._write_read(field, get, value)}")
+                entries.append(f"{quoted(field.key)}: {self._write_read(field, get, value)}")
         self._source.line(f"{result} = {{{', '.join(entries)}}}")
         for field in branch.fields:
             if field.kind == "batched":
@@ -133,17 +133,17 @@ class Completion:
             function = self._source.constant(f"compute_{field.parent}_{field.name}", field.source.function)
             self._source.line(f"{read} = {function}({value})")
         else:
-            self._source.line(f"{read} = {get}({field.source.key!r})")
+            self._source.line(f"{read} = {get}({quoted(field.source.key)})")
         return self.write(field.type, field.branches, read)
 
     def _write_reference(self, field: PlannedField, get: str, value: str, result: str) -> None:
         key = self._source.variable("key")
         if field.kind == "references":
-            self._source.line(f"{key} = {get}({field.source.key!r}) or ()")
+            self._source.line(f"{key} = {get}({quoted(field.source.key)}) or ()")
             self._write_guard(f"{key}.__class__ is not list and {key}.__class__ is not tuple")
             self._write_collecting(field, key, value, result)
             return
-        self._source.line(f"{key} = {get}({field.source.key!r})")
+        self._source.line(f"{key} = {get}({quoted(field.source.key)})")
         if is_non_null_type(field.type):
             self._write_guard(f"{key} is None")
             self._write_collecting(field, key, value, result)

@@ -19,7 +19,7 @@ from .plan import Level, Plan, PlannedField
 from .planning import NotCompiledError
 from .requests import PreparedOperation
 from .runs import BatchCall, LoadCall, OperationInfo, RootCall, Run
-from .source import Source
+from .source import Source, quoted
 
 _numbers: Final = count(1)
 
@@ -89,10 +89,10 @@ class _Module:
     def _write_run(self) -> None:
         calls = [field for field in self._plan.fields if field.level is not None]
         with self.source.function("async def run(state):"):
-            entries = [f"{field.key!r}: {self._at_root(field)}" for field in self._plan.fields]
+            entries = [f"{quoted(field.key)}: {self._at_root(field)}" for field in self._plan.fields]
             self.source.line(f"data = {{{', '.join(entries)}}}")
             if self._plan.kind == "query" and len(calls) > 1:
-                targets = ", ".join(f"data[{field.key!r}]" for field in calls)
+                targets = ", ".join(f"data[{quoted(field.key)}]" for field in calls)
                 waiting = ", ".join(f"fetch_{field.level}(state)" for field in calls)
                 self.source.line(f"{targets} = await state.gather({waiting})")
             else:
@@ -102,16 +102,18 @@ class _Module:
 
     def _write_root(self, field: PlannedField) -> None:
         if field.kind == "event":
-            self.source.line(f"(data[{field.key!r}],) = {self._completed(field.level, '[state.event]')}")
+            self.source.line(f"(data[{quoted(field.key)}],) = {self._completed(field.level, '[state.event]')}")
             return
         if self._plan.kind != "mutation":
-            self.source.line(f"data[{field.key!r}] = await fetch_{field.level}(state)")
+            self.source.line(f"data[{quoted(field.key)}] = await fetch_{field.level}(state)")
             return
         self.source.line("state.start_afresh()")
-        self.source.line(f"data[{field.key!r}] = state.completed[{field.key!r}] = await fetch_{field.level}(state)")
+        self.source.line(
+            f"data[{quoted(field.key)}] = state.completed[{quoted(field.key)}] = await fetch_{field.level}(state)"
+        )
 
     def _at_root(self, field: PlannedField) -> str:
-        return repr(self._plan.root) if field.kind == "typename" else "None"
+        return quoted(self._plan.root) if field.kind == "typename" else "None"
 
     def _write_level(self, level: Level, completion: Completion) -> None:
         calls, field = level.calls, level.field
@@ -176,7 +178,7 @@ class _Module:
             self.source.line(f"values = await state.batch({name}, parents_{number})")
             values = self._completed(number, "values")
             with self.source.block(f"for out, value in zip(outs_{number}, {values}):"):
-                self.source.line(f"out[{field.key!r}] = value")
+                self.source.line(f"out[{quoted(field.key)}] = value")
 
     def _write_load_fetch(self, number: int, field: PlannedField, name: str) -> None:
         entity: Any = field.source.entity
@@ -189,7 +191,7 @@ class _Module:
             self.source.line(f"values = dict(zip(found, {self._completed(number, 'found.values()')}))")
             with self.source.block(f"for out, key in zip(outs_{number}, keys_{number}):"):
                 value = "[values[id] for id in key]" if is_many else "values[key]"
-                self.source.line(f"out[{field.key!r}] = {value}")
+                self.source.line(f"out[{quoted(field.key)}] = {value}")
 
     def _completed(self, number: int | None, values: str) -> str:
         level = self._levels[cast(int, number)]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 _INDENT: Final = "    "
+
+
+def quoted(text: str | None) -> str:
+    """The literal of a name."""
+    return json.dumps(text)
 
 
 class Source:

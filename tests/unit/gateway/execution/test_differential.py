@@ -238,4 +238,4 @@ def test_a_seed_says_what_is_written_and_what_the_world_is() -> None:
 
     assert first == again
     assert isinstance(first, Written)
-    assert World(3, 100).document("person_1") == World(3, 100).document("person_1")
+    assert repr(World(3, 100).document("person_1")) == repr(World(3, 100).document("person_1"))
