@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from graphql import get_variable_values
 from rich.console import Console
+from rich.syntax import Syntax
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -24,7 +26,9 @@ from datastores.wallets import SandboxRates
 from gateway.contexts import Contexts
 from gateway.execution.documents import MAX_DOCUMENT_BYTES
 from gateway.execution.executor import GraphExecutor
+from gateway.execution.generate import Program
 from gateway.execution.limits import Size, check_limits
+from gateway.execution.planning import NotCompiledError
 from gateway.execution.requests import OperationRequest, PreparedOperation, RequestError, Result
 from gateway.live.hub import Hub
 from gateway.master_key import master_key
@@ -46,7 +50,7 @@ _UNSHOWN: Final = frozenset({*("find", "aggregate", "count", "distinct"), *("bat
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What was found out of an operation.
+    """What was found out of an operation. `program` is what it is compiled to, or why it is not.
 
     `result`, its `cost` and the `reads` are there for queries alone; a read without a plan is one that the database
     could not explain.
@@ -54,6 +58,7 @@ class Explanation:
 
     prepared: PreparedOperation
     size: Size
+    program: Program | NotCompiledError
     result: Result | None = None
     cost: int = 0
     reads: tuple[tuple[SentRead, ReadPlan | None], ...] = ()
@@ -73,7 +78,8 @@ async def explain(
     A query is run as the person of that handle; a mutation or subscription is only measured. Raises CommandError for
     files that cannot be read, for an operation that is refused, and where there is no such person.
     """
-    request = OperationRequest(_text(file), operation, _variables(variables))
+    # What is persisted is compiled before its first use.
+    request = OperationRequest(_text(file), operation, _variables(variables), persisted=True)
     log = ReadLog()
     graph = GraphExecutor(whole_graph(), lambda _error, _context, _prepared: None)
     try:
@@ -91,13 +97,25 @@ async def explained(
     graph: GraphExecutor, prepared: PreparedOperation, size: Size, context: Context, log: ReadLog
 ) -> Explanation:
     """The explanation of an operation; `log` listens to the database of the context. Raises RequestError."""
+    program = _program(graph, prepared)
     if prepared.kind != "query":
-        return Explanation(prepared, size)
+        return Explanation(prepared, size, program)
     log.clear()
     result = await graph.execute(prepared, context)
     sent, missed = log.reads, log.missed
     reads = tuple([(read, await plan_of(context.database, read)) for read in sent])
-    return Explanation(prepared, size, result, graph.cost(prepared, result), reads, missed)
+    return Explanation(prepared, size, program, result, graph.cost(prepared, result), reads, missed)
+
+
+def _program(graph: GraphExecutor, prepared: PreparedOperation) -> Program | NotCompiledError:
+    definitions = prepared.operation.variable_definitions or ()
+    values = get_variable_values(graph.graph.graphql_schema, definitions, dict(prepared.request.variables))
+    if isinstance(values, list):
+        raise RequestError("INVALID_INPUT", "; ".join(error.message for error in values))
+    try:
+        return graph.programs.use(prepared).program(values.coerced)
+    except NotCompiledError as error:
+        return error
 
 
 @asynccontextmanager
@@ -166,6 +184,7 @@ def _print(explanation: Explanation) -> None:
     console.print(
         f"cost {size.cost:,} requested: at most {size.objects:,} objects, {size.reads:,} times asked of the database"
     )
+    _print_program(console, explanation.program)
     if explanation.result is None:
         console.print(f"a {prepared.kind} is not run to be explained: no reads are shown")
         return
@@ -174,6 +193,20 @@ def _print(explanation: Explanation) -> None:
         f"cost {explanation.cost:,} in truth; {'answered' if outcome == 'ok' else f'answered with {outcome}'}"
     )
     _print_reads(console, explanation)
+
+
+def _print_program(console: Console, program: Program | NotCompiledError) -> None:
+    if isinstance(program, NotCompiledError):
+        console.print(f"\nnot compiled ({program.reason}): graphql-core executes it\n", style="yellow")
+        return
+    levels = len(program.plan.levels)
+    console.print(f"\nplan: {levels} {'call' if levels == 1 else 'calls'}, one a level, whatever the number of parents")
+    console.out(str(program.plan), highlight=False)
+    console.print("\nsource")
+    if console.is_terminal:
+        console.print(Syntax(program.source, "python", background_color="default"))
+    else:
+        console.out(program.source, highlight=False)
 
 
 def _print_reads(console: Console, explanation: Explanation) -> None:

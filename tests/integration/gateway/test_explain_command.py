@@ -45,6 +45,8 @@ async def test_a_query_is_run_and_its_reads_are_shown(
     printed = capsys.readouterr().out
     assert is_fine
     assert printed.startswith("query People\ncost ")
+    plan, source = printed.index("plan: 2 calls, one a level"), printed.index("async def run(state):")
+    assert plan < printed.index("level 2: User.followers") < source < printed.index("find users filter")
     assert "find users filter: {handle: " in printed
     assert "follows.followee_id_1_created_at_-1_follower_id_-1" in printed
     assert "none of which reads a collection whole" in printed
@@ -87,6 +89,16 @@ async def test_a_scan_is_named(
     assert "1 reads; read whole: users" in printed
 
 
+async def test_what_is_not_compiled_is_explained_too(
+    settings: Settings, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await explain(settings, file(tmp_path, "{ __schema { types { name } } }"), None, None, None)
+
+    printed = capsys.readouterr().out
+    assert "not compiled (introspection): graphql-core executes it" in printed
+    assert "0 reads" in printed
+
+
 async def test_a_mutation_is_measured_and_not_run(
     settings: Settings, database: Database, bob: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +108,7 @@ async def test_a_mutation_is_measured_and_not_run(
 
     printed = capsys.readouterr().out
     assert printed.startswith("mutation Say\ncost ")
+    assert "level 1: Mutation.createPost" in printed
     assert "is not run to be explained" in printed
     assert await database.count("posts", {}) == 0
 
