@@ -74,6 +74,8 @@ READS = {
     "find transfers",
     "find users",
 }
+# Keys of people are remembered for a while only: who asks after that reads them once more.
+FORGOTTEN_SINCE = {"find person_keys"}
 
 
 class Counted:
@@ -114,7 +116,7 @@ async def counted(town: Town, mongodb_uri: str, mongo_driver: Driver) -> AsyncIt
 async def test_the_commands_are_pinned(counted: Counted) -> None:
     commands = await counted.commands(10)
 
-    assert set(commands) == READS
+    assert set(commands) - FORGOTTEN_SINCE == READS
     assert 0 < sum(commands.values()) <= MOST_COMMANDS, sorted(commands.items())
 
 
