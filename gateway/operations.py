@@ -195,6 +195,8 @@ class Operations:
         task = asyncio.get_running_loop().create_task(work)
         self._mutations.add(task)
         task.add_done_callback(self._mutations.discard)
+        # Its client may have gone: its failure is counted and told already.
+        task.add_done_callback(_retrieve)
         return task
 
     @staticmethod
@@ -254,3 +256,8 @@ def _deadline_exceeded(prepared: PreparedOperation) -> RequestError:
     if prepared.kind == "mutation":
         message = "The mutation took too long to answer and may still happen: retry with the same key to learn"
     return RequestError("DEADLINE_EXCEEDED", message, 504)
+
+
+def _retrieve(task: asyncio.Task[Result]) -> None:
+    if not task.cancelled():
+        task.exception()

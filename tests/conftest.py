@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+import structlog
 from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 
@@ -24,10 +25,13 @@ settings.load_profile("agora")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Under PyMongo's asyncio client, let pass what it leaves behind where a test takes its server away.
+    """Set the log up, and under PyMongo's asyncio client let pass what it leaves where a test takes its server away.
 
     A connection that is being made at that moment stays to be collected, during whatever test runs then.
     """
+    # As the gateway writes them: structlog's own way draws every local variable, for seconds at each exception.
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.stdlib.add_log_level, renderer])
     if os.environ.get("AGORA_MONGO_DRIVER") == "pymongo":
         config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket:ResourceWarning")
 
