@@ -1,8 +1,9 @@
 """Handing over: acts given to another process of this machine that has the turn, so that both share its batches.
 
 Processes find one another by the lease of a turn, which names a socket. The socket lies in a folder that only this user
-may enter, and each side asks the system who is at the other end. What is sent is pickled, and what is received may name
-nothing but acts, outcomes and errors of the datastores. Nothing rests on it: an act that is not answered is committed
+may enter, and each side asks the system who is at the other end. What is sent is pickled, each value by the names of its
+fields, and what is received may name nothing but acts, outcomes and errors of the datastores: processes of two versions
+either understand each other or do not hand over. Nothing rests on it: an act that is not answered is committed
 where it came from, and finds out there whether it happened.
 """
 
@@ -19,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -164,7 +165,7 @@ class Handover:
             host = self._hosts.get(address) or await self._connect(address)
             self._sent += 1
             number = self._sent
-            frame = pickle.dumps((number, name, list(batch)), protocol=5)
+            frame = _dumps((number, name, list(batch)))
             answer = host.answers[number] = asyncio.get_running_loop().create_future()
             try:
                 await _send(host.writer, frame)
@@ -254,9 +255,9 @@ class Handover:
         outcomes = [_told(outcome) for outcome in found]
         is_shared = self._is_shared(guest)
         try:
-            frame = pickle.dumps((number, outcomes, is_shared), protocol=5)
+            frame = _dumps((number, outcomes, is_shared))
         except (TypeError, AttributeError, pickle.PicklingError):
-            frame = pickle.dumps((number, [Unanswered()] * len(outcomes), is_shared), protocol=5)
+            frame = _dumps((number, [Unanswered()] * len(outcomes), is_shared))
         guest.under_way -= 1
         guest.answered_at = self._clock()
         with suppress(OSError):
@@ -268,12 +269,33 @@ class Handover:
         task.add_done_callback(self._tasks.discard)
 
 
+def made(of: type, values: dict[str, Any]) -> Any:
+    """The frozen dataclass with these values, which must be all its fields and no others; for frames alone."""
+    if not _is_value(of) or {each.name for each in fields(of)} != values.keys():
+        raise pickle.UnpicklingError(f"{of.__qualname__} has other fields here")
+    value = object.__new__(of)
+    for name, each in values.items():
+        object.__setattr__(value, name, each)
+    return value
+
+
+class _Pickler(pickle.Pickler):
+    """Writes frozen dataclasses by the names of their fields: by their places another version would mix them up."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if not _is_value(type(value)):
+            return NotImplemented
+        return made, (type(value), {each.name: getattr(value, each.name) for each in fields(value)})
+
+
 class _Unpickler(pickle.Unpickler):
     """Reads what names only values: frozen dataclasses, enumerations and errors of datastores, and plain types."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _SAFE:
             return super().find_class(module, name)
+        if (module, name) == (made.__module__, made.__qualname__):
+            return made
         if module.startswith("datastores."):
             found = super().find_class(module, name)
             if isinstance(found, type) and (_is_value(found) or issubclass(found, Enum | ExpectedError)):
@@ -292,8 +314,18 @@ def _told(outcome: Any) -> Any:
     return Unanswered() if isinstance(outcome, BaseException) else outcome
 
 
+def _dumps(value: Any) -> bytes:
+    frame = io.BytesIO()
+    _Pickler(frame, protocol=5).dump(value)
+    return frame.getvalue()
+
+
 def _loads(frame: bytes) -> Any:
-    return _Unpickler(io.BytesIO(frame)).load()
+    """What is in a frame; UnpicklingError whatever is wrong with it."""
+    try:
+        return _Unpickler(io.BytesIO(frame)).load()
+    except Exception as error:
+        raise pickle.UnpicklingError(f"not a frame: {error!r}") from error
 
 
 async def _send(writer: asyncio.StreamWriter, frame: bytes) -> None:

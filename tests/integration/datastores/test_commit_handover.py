@@ -167,6 +167,18 @@ async def test_what_is_not_a_value_of_the_datastores_is_not_taken_over(value: ob
     assert taken == []
 
 
+async def test_values_travel_by_the_names_of_their_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    act = OpenWallet("ann", "EUR")
+    frame = handover._dumps(act)
+    assert handover._loads(frame) == act
+
+    renamed = frame.replace(b"currency", b"currencx")
+    monkeypatch.setattr(handover, "_is_value", lambda found: found is OpenWallet)
+
+    with pytest.raises(pickle.UnpicklingError, match="other fields"):
+        handover._loads(renamed)
+
+
 async def test_garbage_ends_a_connection_and_nothing_else() -> None:
     running = asyncio.get_running_loop()
 
