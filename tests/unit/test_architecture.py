@@ -86,3 +86,17 @@ def test_every_module_of_the_gateway_and_every_package_has_a_line() -> None:
     expected = {str(path.relative_to(ROOT)) for path in modules | foundations if path.name != "__init__.py"}
 
     assert expected - named == set()
+
+
+def test_a_row_of_the_folders_stands_once() -> None:
+    folders = [row[0] for row in rows_of("Folders")]
+
+    assert sorted(folders) == sorted(set(folders))
+
+
+def test_a_version_has_each_heading_once() -> None:
+    versions = re.split(r"^## ", source(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)[1:]
+
+    headings = [re.findall(r"^### (.+)$", version, re.MULTILINE) for version in versions]
+
+    assert headings == [list(dict.fromkeys(each)) for each in headings]
