@@ -1,8 +1,8 @@
 """Handing over: acts given to another process of this machine that has the turn, so that both share its batches.
 
 Processes find one another by the lease of a turn, which names a socket. The socket lies in a folder that only this user
-may enter, and each side asks the system who is at the other end. What is sent is pickled, each value by the names of its
-fields, and what is received may name nothing but acts, outcomes and errors of the datastores: processes of two versions
+may enter, and each side asks the system who is at the other end. What is sent is pickled, each value by its fields'
+names, and what is received may name nothing but acts, outcomes and errors of the datastores: processes of two versions
 either understand each other or do not hand over. Nothing rests on it: an act that is not answered is committed
 where it came from, and finds out there whether it happened.
 """
@@ -273,7 +273,7 @@ def made(of: type, values: dict[str, Any]) -> Any:
     """The frozen dataclass with these values, which must be all its fields and no others; for frames alone."""
     if not _is_value(of) or {each.name for each in fields(of)} != values.keys():
         raise pickle.UnpicklingError(f"{of.__qualname__} has other fields here")
-    value = object.__new__(of)
+    value: Any = object.__new__(of)
     for name, each in values.items():
         object.__setattr__(value, name, each)
     return value
