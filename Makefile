@@ -5,6 +5,9 @@
 BIN := .venv/bin
 ARGS ?=
 ROUNDS ?= 10
+# Tests wait about as much as they work. Each worker has a mongod of its own. 0: all in one process.
+TEST_WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 8 ? cores + 1 : 8)))
+PYTEST := $(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist worksteal
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 export CHROMIUM
 COMPILE := $(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --generate-hashes --no-header \
@@ -25,18 +28,18 @@ setup-bench:
 dev: setup ## Set up and serve the demo town with GraphiQL (ARGS=--lively lets its people act)
 	@$(BIN)/agora dev $(ARGS)
 
-test: setup-dev ## Set up, then unit, contract and integration tests, the last on both drivers
-	$(BIN)/pytest tests/unit tests/contract tests/integration $(ARGS)
-	AGORA_MONGO_DRIVER=pymongo $(BIN)/pytest tests/integration $(ARGS)
+test: setup-dev ## Set up, then unit, contract and integration tests, the last on both drivers (TEST_WORKERS=3 at once)
+	$(PYTEST) tests/unit tests/contract tests/integration $(ARGS)
+	AGORA_MONGO_DRIVER=pymongo $(PYTEST) -m driver tests/integration $(ARGS)
 
 test-unit: setup-dev ## Tests without a database
-	$(BIN)/pytest tests/unit $(ARGS)
+	$(PYTEST) tests/unit $(ARGS)
 
 test-integration: setup-dev ## Tests on a real replica set (AGORA_MONGO_DRIVER=motor|pymongo)
-	$(BIN)/pytest tests/integration $(ARGS)
+	$(PYTEST) tests/integration $(ARGS)
 
 test-contract: setup-dev ## Tests of the schema, the transports and what clients rely on
-	$(BIN)/pytest tests/contract $(ARGS)
+	$(PYTEST) tests/contract $(ARGS)
 
 test-clients: setup-dev ## Tests with clients and audits from npm (needs Node)
 	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }

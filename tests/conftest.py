@@ -15,9 +15,9 @@ import structlog
 from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 
-from datastores.indexes import create_indexes
 from datastores.local import local_database
 from datastores.mongo import Database, Driver
+from tests.databases import SharedDatabase
 
 # How fast an example runs says something of the machine, and nothing of the code.
 settings.register_profile("agora", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,9 +36,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket:ResourceWarning")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the driver under test can make a difference to: the rest need not run again with another one."""
+    for item in items:
+        if "mongo_driver" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.driver)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def mongodb_uri() -> AsyncIterator[str]:
-    """The URI of a replica set: `MONGODB_URI` where it is set, else a mongod of this run's own."""
+    """The URI of a replica set: `MONGODB_URI` where it is set, else a mongod of this run's own.
+
+    Of tests in parallel each worker is a run: it has a mongod, a database and a town of its own.
+    """
     if given := os.environ.get("MONGODB_URI"):
         yield given
         return
@@ -54,24 +65,30 @@ def mongo_driver() -> Driver:
 
 
 @pytest.fixture(scope="session")
-def shared_database_name(mongodb_uri: str) -> Iterator[str]:
+def shared_database(mongodb_uri: str) -> Iterator[SharedDatabase]:
     """One database for the whole run, dropped at its end: making the indexes anew for each test takes longer."""
-    name = f"agora_test_{uuid4().hex[:12]}"
-    yield name
     with MongoClient[dict[str, Any]](mongodb_uri) as client:
-        client.drop_database(name)
+        shared = SharedDatabase(client, f"agora_test_{uuid4().hex[:12]}")
+        yield shared
+        shared.drop()
 
 
 @pytest.fixture
-async def database(mongodb_uri: str, mongo_driver: Driver, shared_database_name: str) -> AsyncIterator[Database]:
+def shared_database_name(shared_database: SharedDatabase) -> str:
+    """The name of that database, for what connects to it by itself."""
+    return shared_database.name
+
+
+@pytest.fixture
+async def database(mongodb_uri: str, mongo_driver: Driver, shared_database: SharedDatabase) -> AsyncIterator[Database]:
     """A connected database with every collection and index, and not one document in it."""
-    database = await Database.connect(mongodb_uri, name=shared_database_name, driver=mongo_driver)
+    database = await Database.connect(mongodb_uri, name=shared_database.name, driver=mongo_driver)
     try:
-        await create_indexes(database)
+        await shared_database.complete(database)
         yield database
     finally:
         await database.close()
-        _empty(mongodb_uri, shared_database_name)
+        shared_database.empty()
 
 
 @pytest.fixture
@@ -83,10 +100,3 @@ async def bare_database(mongodb_uri: str, mongo_driver: Driver) -> AsyncIterator
     finally:
         await database.drop()
         await database.close()
-
-
-def _empty(uri: str, name: str) -> None:
-    with MongoClient[dict[str, Any]](uri) as client:
-        database = client.get_database(name)
-        for collection in database.list_collection_names():
-            database[collection].delete_many({})

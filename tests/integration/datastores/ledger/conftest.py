@@ -6,27 +6,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from pymongo import MongoClient
 
-from datastores.indexes import create_indexes
 from datastores.mongo import Database, Driver
+from tests.databases import SharedDatabase
 
 from .town import Runner
 
 
 @pytest.fixture
-def database_runner(mongodb_uri: str, mongo_driver: Driver, shared_database_name: str) -> Iterator[Runner]:
+def database_runner(mongodb_uri: str, mongo_driver: Driver, shared_database: SharedDatabase) -> Iterator[Runner]:
     """Runs a coroutine on the empty database of this run, and empties it again."""
 
     async def connected() -> Database:
-        database = await Database.connect(mongodb_uri, name=shared_database_name, driver=mongo_driver)
-        await create_indexes(database)
+        database = await Database.connect(mongodb_uri, name=shared_database.name, driver=mongo_driver)
+        await shared_database.complete(database)
         return database
 
-    with MongoClient[dict[str, object]](mongodb_uri) as client, asyncio.Runner() as runner:
+    with asyncio.Runner() as runner:
         database = runner.run(connected())
-        raw = client[shared_database_name]
-        names = raw.list_collection_names()
 
         def run(act: Callable[[Database], Awaitable[None]]) -> None:
             async def acting() -> None:
@@ -35,8 +32,7 @@ def database_runner(mongodb_uri: str, mongo_driver: Driver, shared_database_name
             try:
                 runner.run(acting())
             finally:
-                for name in names:
-                    raw[name].delete_many({})
+                shared_database.empty()
 
         try:
             yield run
