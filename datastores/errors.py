@@ -130,3 +130,9 @@ class UnavailableError(ExpectedError):
     """The database cannot be reached now; nothing was written."""
 
     code = "INTERNAL"
+
+
+class UpstreamUnavailableError(ExpectedError):
+    """A service of somebody else gave no answer that can be used; what it was asked to do, it may have done."""
+
+    code = "UPSTREAM_UNAVAILABLE"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +39,8 @@ from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.persisted import Documents, load_documents
 from gateway.proofs import proof_routes
-from gateway.settings import Settings
+from gateway.services import open_services
+from gateway.settings import Settings, SettingsError
 from gateway.sweeper import Sweeper
 from gateway.transports import endpoint
 from gateway.transports.http import GraphQLOverHTTP
@@ -47,8 +48,10 @@ from gateway.transports.limits import Limits, cors
 from gateway.transports.sse import EventStreams
 from gateway.transports.websocket import GraphQLOverWebSocket
 from resolvers import chores
+from resolvers.chores import Chore
 from resolvers.context import Context
 from resolvers.erasure import IDENTITY
+from resolvers.services import Service
 from schema.composition import Composed
 from schema.graph import subgraph, whole_graph
 
@@ -99,8 +102,13 @@ async def open_gateway(
     """
     documents = load_documents()
     metrics = Metrics([document.name for document in documents.values()])
+    composed = _graph(domain)
+    _check_services(settings, composed if domain is None else None)
     async with AsyncExitStack() as stack:
-        data = await _open_data(settings, mongodb_uri, metrics, stack)
+        services = await stack.enter_async_context(
+            open_services(composed.services, settings.services, metrics.service_call)
+        )
+        data = await _open_data(settings, mongodb_uri, metrics, services, stack)
         find_key = partial(partners.key_by_id, data.database)
         authenticator = await stack.enter_async_context(
             open_authenticator(
@@ -113,7 +121,7 @@ async def open_gateway(
                 ),
             )
         )
-        graph = GraphExecutor(_graph(domain), _log_unexpected, metrics.execution)
+        graph = GraphExecutor(composed, _log_unexpected, metrics.execution)
         known = Documents(
             documents, automatic=settings.automatic_persisted_queries, persisted_only=settings.persisted_only
         )
@@ -150,11 +158,13 @@ async def open_gateway(
         app = Access(Limits(cors(Router(routes), settings.allowed_origins)), drain, metrics)
         stop = partial(_stop, settings.drain_s, drain, data.hub, streams, sockets, operations)
         gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, stop)
-        await stack.enter_async_context(Sweeper(data.database, data.contexts.of_viewer, chores.CHORES))
+        await stack.enter_async_context(Sweeper(data.database, data.contexts.of_viewer, _chores(composed, services)))
         yield gateway
 
 
-async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, stack: AsyncExitStack) -> _Data:
+async def _open_data(
+    settings: Settings, mongodb_uri: str, metrics: Metrics, services: Mapping[str, Service], stack: AsyncExitStack
+) -> _Data:
     database = await Database.connect(
         mongodb_uri, name=settings.database, driver=settings.mongo_driver.value, on_command=metrics.command
     )
@@ -175,6 +185,7 @@ async def _open_data(settings: Settings, mongodb_uri: str, metrics: Metrics, sta
         fees=settings.fees,
         keys=keys,
         default_tier=Tier(settings.default_tier.upper()),
+        services=services,
     )
     return _Data(database, commits, hub, contexts, keys)
 
@@ -210,6 +221,21 @@ def _readiness(data: _Data, drain: Drain) -> Readiness:
 
 def _graph(domain: str | None) -> Composed:
     return whole_graph() if domain is None else subgraph(domain)
+
+
+def _chores(composed: Composed, services: Mapping[str, Service]) -> list[Chore]:
+    """What is done by this process: for all domains, and for those that it serves with the services that they need."""
+    own = [chore for domain in composed.domains for chore in domain.chores]
+    return [*chores.CHORES, *(each for each in own if each.service is None or each.service in services)]
+
+
+def _check_services(settings: Settings, whole: Composed | None) -> None:
+    if not settings.services:
+        return
+    known = (whole or whole_graph()).services
+    if unknown := sorted(settings.services.keys() - known):
+        names = ", ".join(f"AGORA_SERVICE_{name.upper()}_URL" for name in unknown)
+        raise SettingsError((f"{names}: no domain asks such a service; known are {', '.join(sorted(known))}",))
 
 
 def _log_unexpected(error: Exception, context: Context, prepared: PreparedOperation) -> None:

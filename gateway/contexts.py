@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 from datastores import partners
@@ -14,6 +15,7 @@ from datastores.wallets import RateSource
 from gateway.identity.identities import Identity, Partner, Person
 from resolvers.accounts import sign_in
 from resolvers.context import ANONYMOUS, Context, Hub, Viewer
+from resolvers.services import Service
 
 MAX_REMEMBERED_PEOPLE: Final = 50_000
 
@@ -22,7 +24,7 @@ class Contexts:
     """Makes contexts. Which user a token names never changes, so it is remembered, for at most 50,000 tokens.
 
     Money comes in and goes out through `rails` alone, is exchanged at `rates`, and acts cost `fees`. `default_tier` is
-    that of wallets that have none of their own.
+    that of wallets that have none of their own. `services` are those of others that are connected.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Contexts:
         fees: FeeSchedule,
         keys: PersonKeys,
         default_tier: Tier,
+        services: Mapping[str, Service] | None = None,
     ) -> None:
         self._database = database
         self._commits = commits
@@ -45,6 +48,7 @@ class Contexts:
         self._rates = rates
         self._fees = fees
         self._default_tier = default_tier
+        self._services = services or {}
         self._users: OrderedDict[tuple[str, str, float | None], str] = OrderedDict()
 
     async def open(self, identity: Identity, request_id: str) -> Context:
@@ -64,6 +68,7 @@ class Contexts:
             rates=self._rates,
             fees=self._fees,
             default_tier=self._default_tier,
+            services=self._services,
         )
 
     async def _viewer(self, identity: Identity) -> Viewer:

@@ -63,6 +63,7 @@ class Metrics:
         self._commands = BoundedNames(MAX_COMMANDS)
         self._loops = BoundedNames(MAX_WORDS)
         self._make_requests()
+        self._make_services()
         self._make_live()
         self._make_database()
         ProcessCollector(registry=self.registry)
@@ -122,6 +123,12 @@ class Metrics:
         self._batch_duration.labels(label).observe(duration_s)
         self._batch_retries.labels(label).inc(attempts - 1)
 
+    def service_call(self, service: str, outcome: str, duration_s: float) -> None:
+        """A service of somebody else was asked once: `ok`, `refused`, how it failed, or why it was not asked."""
+        label = self._words.label(service)
+        self._service_calls.labels(label, self._words.label(outcome)).inc()
+        self._service_duration.labels(label).observe(duration_s)
+
     def route(self) -> Route:
         """`GET /metrics`, in the text format of Prometheus or OpenMetrics as the caller accepts it."""
         return Route("/metrics", self._answer, methods=["GET"])
@@ -144,6 +151,12 @@ class Metrics:
             "executions", "Executions: compiled ones, and those by graphql-core by the reason why", ("how",)
         )
         self._authentications = self._counter("authentications", "Credentials by outcome", ("kind", "outcome"))
+
+    def _make_services(self) -> None:
+        self._service_calls = self._counter(
+            "service_calls", "Calls of services of others by outcome", ("service", "outcome")
+        )
+        self._service_duration = self._histogram("service_call_duration_seconds", "Time of one try", ("service",))
 
     def _make_live(self) -> None:
         self._sockets = self._gauge("open_sockets", "WebSockets and event streams that are open", ("transport",))

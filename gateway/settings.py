@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 if TYPE_CHECKING:
     from datastores.ledger import FeeSchedule
     from gateway.budgets import CostLimits
+    from gateway.services import Upstream
 
 PREFIX: Final = "AGORA_"
 DEVELOPMENT_ISSUER: Final = "urn:agora:development"
@@ -33,6 +34,8 @@ ASYMMETRIC_ALGORITHMS: Final = (
 TRUE_WORDS: Final = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS: Final = frozenset({"0", "false", "no", "off"})
 DATABASE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,38}")
+MAX_SERVICES: Final = 20
+SERVICE_URL: Final = re.compile(r"AGORA_SERVICE_([A-Z][A-Z0-9]{0,30})_URL")
 HOST_NAME: Final = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
 
 T = TypeVar("T")
@@ -129,6 +132,10 @@ class Settings:
     cost_per_request: int = 100_000
     cost_bucket: int = 500_000_000
     cost_restore_per_s: int = 50_000_000
+    # Where the services of others are, by the names that domains have for them; their tokens are secret.
+    service_urls: tuple[tuple[str, str], ...] = ()
+    service_tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    service_payees: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_production(self) -> bool:
@@ -155,6 +162,14 @@ class Settings:
 
         return CostLimits(self.cost_per_request, self.cost_bucket, self.cost_restore_per_s)
 
+    @property
+    def services(self) -> Mapping[str, Upstream]:
+        """The services of others that are connected, by name."""
+        from gateway.services import Upstream
+
+        tokens, payees = dict(self.service_tokens), dict(self.service_payees)
+        return {name: Upstream(url, tokens.get(name), payees.get(name)) for name, url in self.service_urls}
+
     @classmethod
     def of_process(cls, default_environment: Environment = Environment.DEVELOPMENT) -> Settings:
         """The settings of this process's own environment; see `from_environment`."""
@@ -177,6 +192,7 @@ class Settings:
         cost_bucket, cost_restore_per_s = cls.cost_bucket, cls.cost_restore_per_s
         if environment is Environment.PRODUCTION:
             cost_bucket, cost_restore_per_s = PRODUCTION_COST_BUCKET, PRODUCTION_COST_RESTORE_PER_S
+        services = reader.service_names()
         settings = cls(
             environment=environment,
             host=reader.value("AGORA_HOST", _host, cls.host),
@@ -211,6 +227,9 @@ class Settings:
             cost_restore_per_s=reader.value(
                 "AGORA_COST_RESTORE_PER_S", _whole_number(1, MAX_COST_BUCKET), cost_restore_per_s
             ),
+            service_urls=reader.of_services(services, "URL", _service_url(environment)),
+            service_tokens=reader.of_services(services, "TOKEN", _secret),
+            service_payees=reader.of_services(services, "PAYEE", _handle),
         )
         problems = (*reader.problems, *_contradictions(settings, reader), *reader.unknown_names())
         if problems:
@@ -261,6 +280,20 @@ class _Reader:
 
     def flag(self, name: str, *, default: bool) -> bool:
         return self.value(name, _flag, default)
+
+    def service_names(self) -> tuple[str, ...]:
+        """The services whose addresses were given, in lower case; more than 20 are a problem."""
+        names = sorted(match[1] for name in self._given if (match := SERVICE_URL.fullmatch(name)))
+        if len(names) > MAX_SERVICES:
+            self.problems.append(f"AGORA_SERVICE_…_URL: at most {MAX_SERVICES} services can be connected")
+        return tuple(name.lower() for name in names)
+
+    def of_services(
+        self, names: tuple[str, ...], what: str, parse: Callable[[str], str]
+    ) -> tuple[tuple[str, str], ...]:
+        """What was given of each service under this word."""
+        found = ((name, self.value(f"AGORA_SERVICE_{name.upper()}_{what}", parse, "")) for name in names)
+        return tuple((name, value) for name, value in found if value)
 
     def unknown_names(self) -> list[str]:
         unknown = sorted(name for name in self._given if name.startswith(PREFIX) and name not in self._known)
@@ -373,6 +406,29 @@ def _web_address(environment: Environment) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _service_url(environment: Environment) -> Callable[[str], str]:
+    address = _web_address(environment)
+
+    def parse(text: str) -> str:
+        if "?" in address(text):
+            raise ValueError("must be an address without a query")
+        return text
+
+    return parse
+
+
+def _secret(text: str) -> str:
+    if len(text) > 4_096 or not text.isascii() or not text.isprintable():
+        raise ValueError("must be at most 4,096 printable ASCII characters")
+    return text
+
+
+def _handle(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,30}", text):
+        raise ValueError(f"must be the handle of a person, not {_quoted(text)}")
+    return text
 
 
 def _audience(text: str) -> str:

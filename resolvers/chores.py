@@ -18,12 +18,14 @@ class Chore:
     """`run` does a bounded piece of work and answers how many things it did: 0 when nothing is left to do.
 
     It may be broken off at any moment and must then be done again without harm; it gets `timeout_s` (at most 280).
+    One that needs a `service` of somebody else is done only where that is connected.
     """
 
     name: str
     run: Callable[[Context], Awaitable[int]]
     timeout_s: float = TIMEOUT_S
     interval_s: float = INTERVAL_S
+    service: str | None = None
 
 
 CHORES: Final[tuple[Chore, ...]] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,11 +13,13 @@ from aiodataloader import DataLoader
 
 from datastores.clock import utc_now
 from datastores.commit import CommitLoops
-from datastores.errors import ForbiddenError, UnauthenticatedError
+from datastores.errors import ForbiddenError, UnauthenticatedError, UpstreamUnavailableError
 from datastores.ledger import FeeSchedule, Tier
 from datastores.mongo import Database, Document
 from datastores.person_keys import PersonKeys
 from datastores.wallets import RateSource, SandboxRates
+
+from .services import Service
 
 PAYMENTS_READ = "payments:read"
 
@@ -105,7 +107,7 @@ class Context:
 
     `rails` are those through which money may be asked to come in or go out; `rates` says what currencies are worth,
     None where nobody does; `fees` are what acts cost; `default_tier` is that of wallets that have none of their own;
-    `keys` open what is sealed for people.
+    `keys` open what is sealed for people; `services` are those of others that are connected, by name.
     """
 
     database: Database
@@ -119,7 +121,14 @@ class Context:
     rates: RateSource | None = field(default_factory=SandboxRates)
     fees: FeeSchedule = field(default_factory=FeeSchedule)
     default_tier: Tier = Tier.BUSINESS
+    services: Mapping[str, Service] = field(default_factory=dict)
     loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
+
+    def service(self, name: str) -> Service:
+        """The service of somebody else with this name; raises UpstreamUnavailableError where it is not connected."""
+        if (found := self.services.get(name)) is None:
+            raise UpstreamUnavailableError(f"The service {name!r} is not connected here")
+        return found
 
     def fresh(self) -> Context:
         """A copy with loaders of its own, so that nothing read earlier is seen again."""

@@ -32,6 +32,7 @@ class ErrorCode(StrEnum):
     PRICE_CHANGED = "PRICE_CHANGED"
     STREAM_GAP = "STREAM_GAP"
     SLOW_CONSUMER = "SLOW_CONSUMER"
+    UPSTREAM_UNAVAILABLE = "UPSTREAM_UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
 
@@ -115,3 +116,11 @@ class IdempotencyKeyReused(Error):
 )
 class OutcomeUnknown(Error):
     idempotency_key: strawberry.ID = strawberry.field(description="The key to retry with.")
+
+
+@strawberry.federation.type(
+    shareable=True,
+    description="A partner's service on which this depends does not answer now. Nothing was changed: try again later.",
+)
+class UpstreamUnavailable(Error):
+    pass

@@ -15,6 +15,7 @@ from .merchants import merchants
 from .notifications import notifications
 from .partners import partners
 from .posts import posts
+from .rides import rides
 from .scalars import SCALARS
 from .wallets import wallets
 
@@ -26,12 +27,15 @@ DOMAINS: Final[tuple[Domain, ...]] = (
     merchants,
     notifications,
     partners,
+    rides,
 )
+_PREFIXES: Final = {**PREFIXES, **{prefix: each for domain in DOMAINS for prefix, each in domain.prefixes.items()}}
+_ENTITIES: Final = tuple(dict.fromkeys((*ENTITIES, *_PREFIXES.values())))
 
 
 def whole_graph() -> Graph:
     """All domains as one plain schema."""
-    return Graph(DOMAINS, entities=ENTITIES, prefixes=PREFIXES, config=_config())
+    return Graph(DOMAINS, entities=_ENTITIES, prefixes=_PREFIXES, config=_config())
 
 
 def subgraph(name: str) -> Subgraph:
@@ -40,8 +44,8 @@ def subgraph(name: str) -> Subgraph:
     The subgraphs that answer any `Node` know every entity, as a stub.
     """
     domain = {domain.name: domain for domain in DOMAINS}[name]
-    stubs = ENTITIES if domain in (accounts, notifications) else ()
-    return Subgraph(domain, stubs=stubs, prefixes=PREFIXES, config=_config())
+    stubs = _ENTITIES if domain in (accounts, notifications) else ()
+    return Subgraph(domain, stubs=stubs, prefixes=_PREFIXES, config=_config())
 
 
 def _config() -> StrawberryConfig:

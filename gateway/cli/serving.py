@@ -29,6 +29,7 @@ KEEP_ALIVE_S: Final = 75
 async def serve_demo(settings: Settings, *, lively: bool) -> None:
     """Serve the demo town until SIGINT or SIGTERM."""
     from gateway.demo.lively import live
+    from gateway.demo.services import example_services
     from gateway.demo.town import plant
     from gateway.demo.welcome import boot_of, welcome
 
@@ -40,6 +41,7 @@ async def serve_demo(settings: Settings, *, lively: bool) -> None:
         _say("starting the database")
         uri = await stack.enter_async_context(mongodb_uri(settings))
         issuer = DevelopmentIssuer.open(settings.data_dir, Environment.DEVELOPMENT)
+        settings = await stack.enter_async_context(example_services(settings))
 
         def boot(gateway: Gateway) -> Boot:
             return lambda: boot_of(gateway, issuer)

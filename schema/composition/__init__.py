@@ -1,7 +1,7 @@
 """Composition: field kinds over documents, domains, and the graphs that are made of them."""
 
 from .domains import Domain
-from .fields import FieldSource, batched, computed, loads, loads_many, plain, root, source_of
+from .fields import FieldSource, batched, computed, delegates, loads, loads_many, plain, root, source_of
 from .graphs import Composed, Graph, Subgraph, load_node
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Subgraph",
     "batched",
     "computed",
+    "delegates",
     "load_node",
     "loads",
     "loads_many",

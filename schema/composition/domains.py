@@ -9,6 +9,7 @@ import strawberry
 from strawberry.types.field import StrawberryField
 
 from datastores.mongo import Document
+from resolvers.chores import Chore
 from resolvers.context import Context
 
 Load = Callable[[Context, Sequence[str]], Awaitable[Sequence[Document | None]]]
@@ -16,14 +17,19 @@ T = TypeVar("T")
 
 
 class Domain:
-    """Fields of entities, root fields, and the loaders of the entities that the domain owns."""
+    """Fields of entities, root fields, and the loaders of the entities that the domain owns.
 
-    def __init__(self, name: str) -> None:
+    `chores` are done where the domain is served.
+    """
+
+    def __init__(self, name: str, *, chores: Sequence[Chore] = ()) -> None:
         self.name = name
+        self.chores = tuple(chores)
         self.fields: dict[type, list[StrawberryField]] = {}
         self.roots: dict[str, list[type]] = {"Query": [], "Mutation": [], "Subscription": []}
         self.loaders: dict[type, Load] = {}
         self.documents: dict[type, type[Mapping[str, object]]] = {}
+        self.prefixes: dict[str, type] = {}
 
     def extends(self, entity: type) -> Callable[[type[T]], type[T]]:
         """`@wallets.extends(User)`: this domain's fields of an entity.
@@ -38,12 +44,15 @@ class Domain:
 
         return add
 
-    def owns(self, entity: type, load: Any, *, document: Any = None) -> None:
+    def owns(self, entity: type, load: Any, *, document: Any = None, prefix: str | None = None) -> None:
         """`load(context, ids)` reads the documents of `entity`, None where the viewer may not see one.
 
-        `document` is the TypedDict of those documents: at start every field's keys are compared with it.
+        `document` is the TypedDict of those documents: at start every field's keys are compared with it. `prefix` is
+        that of the ids of an entity which only this domain names; others stand in `schema/entities.py`.
         """
         self.loaders[entity] = load
+        if prefix is not None:
+            self.prefixes[prefix] = entity
         if document is not None:
             self.documents[entity] = document
 

@@ -29,7 +29,8 @@ BatchFunction = Callable[..., Awaitable[Sequence[Any]]]
 class FieldSource:
     """Where a field's value comes from; a compiled executor finds it with `source_of`.
 
-    `key` is the document key of a plain field or a reference; `reads` the keys that a computed field reads.
+    `key` is the document key of a plain field or a reference; `reads` the keys that a computed field reads; `service`
+    names the service of somebody else that the field asks.
     """
 
     kind: Kind = "plain"
@@ -37,6 +38,7 @@ class FieldSource:
     key: str | None = None
     entity: type | None = None
     reads: tuple[str, ...] = ()
+    service: str | None = None
 
 
 _PLAIN = FieldSource()
@@ -165,12 +167,25 @@ def batched(function: BatchFunction, *, description: str, **arguments: str) -> A
     GraphQL arguments are the function's keyword-only parameters; `arguments` describes them. An answer that is an
     exception fails its own parent only.
     """
+    return _batched(FieldSource("batched", function), function, description, arguments)
+
+
+def delegates(function: BatchFunction, *, service: str, description: str, **arguments: str) -> Any:
+    """As `batched`, where `function` asks a service of somebody else, by this name: `context.service(service)`.
+
+    The field must be nullable: where the service fails, it is null beside an error with UPSTREAM_UNAVAILABLE, and the
+    rest of the answer stands.
+    """
+    return _batched(FieldSource("batched", function, service=service), function, description, arguments)
+
+
+def _batched(source: FieldSource, function: BatchFunction, description: str, arguments: dict[str, str]) -> Any:
     parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := arguments.keys() - {p.name for p in parameters}:
         raise TypeError(f"{function.__name__} has no argument {', '.join(sorted(unknown))}")
     namespace = getattr(inspect.unwrap(function), "__globals__", None)
     return _field(
-        FieldSource("batched", function),
+        source,
         description,
         [
             StrawberryArgument(
@@ -193,13 +208,21 @@ def _graphql_annotation(parameter: inspect.Parameter) -> Any:
     return scalar | None if "None" in str(parameter.annotation) else scalar
 
 
-def root(graphql_type: object, *, description: str, subscription: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """A root field: `@root(Wallet | None, description=…)` over a method that returns documents."""
+def root(
+    graphql_type: object, *, description: str, subscription: bool = False, service: str | None = None
+) -> Callable[[Callable[..., Any]], Any]:
+    """A root field: `@root(Wallet | None, description=…)` over a method that returns documents.
+
+    `service` names the service of somebody else that it asks: then it must be nullable, as what `delegates` is.
+    """
     annotation = StrawberryAnnotation.from_annotation(graphql_type)
 
     def decorate(function: Callable[..., Any]) -> Any:
         made = _field(
-            FieldSource("root", function), description, type_annotation=annotation, is_subscription=subscription
+            FieldSource("root", function, service=service),
+            description,
+            type_annotation=annotation,
+            is_subscription=subscription,
         )
         return made(function)
 

@@ -11,6 +11,7 @@ import strawberry
 from graphql import (
     GraphQLInputObjectType,
     GraphQLInterfaceType,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
@@ -26,6 +27,7 @@ from datastores.mongo import Document
 from resolvers.context import Context
 
 from .domains import Domain, Load
+from .fields import source_of
 from .strawberry_hooks import DEFINITION, FederatedSchema, OperationExecutor, PlainSchema
 
 FEDERATION_VERSION: Final = "2.9"
@@ -63,6 +65,7 @@ class Composed:
             elif isinstance(graphql_type, GraphQLInputObjectType) and DEFINITION in graphql_type.extensions:
                 # Strawberry checks it by itself; graphql-core says it in the SDL and in introspection.
                 graphql_type.is_one_of = graphql_type.extensions[DEFINITION].is_one_of
+        self.services = services_of(self._schema)
 
     @property
     def graphql_schema(self) -> GraphQLSchema:
@@ -160,6 +163,22 @@ async def load_node(info: strawberry.Info, id: str) -> Document | None:
         return None
     document = schema.load(info.context, entity, id)
     return await document if inspect.isawaitable(document) else document  # type: ignore[no-any-return]
+
+
+def services_of(schema: GraphQLSchema) -> frozenset[str]:
+    """The names of the services of others that fields ask; raises TypeError for one that cannot be null."""
+    found: set[str] = set()
+    wrong: list[str] = []
+    for graphql_type in schema.type_map.values():
+        fields = graphql_type.fields if isinstance(graphql_type, GraphQLObjectType) else {}
+        for name, field in fields.items():
+            if (service := source_of(field).service) is not None:
+                found.add(service)
+                if isinstance(field.type, GraphQLNonNull):
+                    wrong.append(f"{graphql_type.name}.{name}")
+    if wrong:
+        raise TypeError(f"what a service of somebody else answers must be nullable: {', '.join(wrong)}")
+    return frozenset(found)
 
 
 def check_keys(domains: Iterable[Domain]) -> None:

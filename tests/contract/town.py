@@ -110,11 +110,13 @@ class Events:
 
 
 @asynccontextmanager
-async def open_town(uri: str, driver: Driver, folder: Path) -> AsyncIterator[Town]:
-    """A planted town that serves on a free port, in a database of its own that is dropped at the end."""
-    settings = Settings(
-        port=0, data_dir=folder, database=f"agora_town_{uuid4().hex[:12]}", mongo_driver=MongoDriver(driver)
-    )
+async def open_town(uri: str, driver: Driver, folder: Path, **more: Any) -> AsyncIterator[Town]:
+    """A planted town that serves on a free port, in a database of its own that is dropped at the end.
+
+    `more` are further settings.
+    """
+    database = f"agora_town_{uuid4().hex[:12]}"
+    settings = Settings(port=0, data_dir=folder, database=database, mongo_driver=MongoDriver(driver), **more)
     issuer = DevelopmentIssuer.open(folder, Environment.DEVELOPMENT)
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(open_gateway(settings, uri, issuer=issuer))

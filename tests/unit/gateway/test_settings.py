@@ -9,6 +9,7 @@ import pytest
 
 from datastores.ledger import Fee, FeeSchedule
 from gateway.budgets import CostLimits
+from gateway.services import Upstream
 from gateway.settings import (
     DefaultTier,
     Environment,
@@ -71,6 +72,9 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "AGORA_COST_PER_REQUEST": "5000",
             "AGORA_COST_BUCKET": "20000",
             "AGORA_COST_RESTORE_PER_S": "750",
+            "AGORA_SERVICE_RIDES_URL": "https://rides.example.org/v1",
+            "AGORA_SERVICE_RIDES_TOKEN": "t0ken",
+            "AGORA_SERVICE_RIDES_PAYEE": "victor",
             "PATH": "/bin",
         }
     )
@@ -105,7 +109,12 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         cost_per_request=5_000,
         cost_bucket=20_000,
         cost_restore_per_s=750,
+        service_urls=(("rides", "https://rides.example.org/v1"),),
+        service_tokens=(("rides", "t0ken"),),
+        service_payees=(("rides", "victor"),),
     )
+    assert settings.services == {"rides": Upstream("https://rides.example.org/v1", "t0ken", "victor")}
+    assert "t0ken" not in repr(settings) + repr(settings.services)
     assert settings.costs == CostLimits(5_000, 20_000, 750)
 
 
@@ -220,6 +229,10 @@ def test_the_environment_may_be_chosen_by_the_command() -> None:
         ({"AGORA_PORT": "-1"}, "AGORA_PORT"),
         ({"AGORA_PORT": "٣"}, "AGORA_PORT"),
         ({"AGORA_DRAIN_S": "1e3"}, "AGORA_DRAIN_S"),
+        ({"AGORA_SERVICE_RIDES_URL": "rides"}, "AGORA_SERVICE_RIDES_URL must be"),
+        ({"AGORA_SERVICE_RIDES_URL": "https://u:secret@rides.example.org"}, "without a user name"),
+        ({"AGORA_SERVICE_RIDES_TOKEN": "t0ken"}, "AGORA_SERVICE_RIDES_TOKEN is not a setting"),
+        ({f"AGORA_SERVICE_S{n}_URL": "https://s.example.org" for n in range(21)}, "at most 20 services"),
     ],
 )
 def test_what_cannot_work_is_refused(environ: dict[str, str], fragment: str) -> None:

@@ -18,7 +18,19 @@ from gateway.execution.executor import GraphExecutor
 from gateway.execution.requests import OperationRequest
 from resolvers.context import Context
 from resolvers.context import Viewer as Caller
-from schema.composition import Domain, Graph, Subgraph, batched, computed, load_node, loads, loads_many, plain, root
+from schema.composition import (
+    Domain,
+    Graph,
+    Subgraph,
+    batched,
+    computed,
+    delegates,
+    load_node,
+    loads,
+    loads_many,
+    plain,
+    root,
+)
 from schema.composition.fields import read_key
 from schema.entities import PREFIXES, Node, Post, User, Viewer, Wallet
 from schema.errors import InsufficientFunds
@@ -349,3 +361,26 @@ def test_a_field_declared_twice_is_refused(town: Town) -> None:
 
     with pytest.raises(TypeError, match=r"User\.handle is declared twice"):
         Graph([*domains.values(), again], entities=[User], prefixes=PREFIXES, config=CONFIG)
+
+
+def test_a_field_that_delegates_names_its_service_and_can_be_null(town: Town) -> None:
+    domains = domains_of(town)
+
+    @domains["posts"].extends(Post)
+    class Weather:
+        weather: str | None = delegates(town.like_counts, service="weather", description="Theirs")
+
+    graph = Graph(domains.values(), entities=[Viewer, User, Post, Wallet], prefixes=PREFIXES, config=CONFIG)
+
+    assert graph.services == {"weather"}
+
+
+def test_a_field_that_delegates_and_cannot_be_null_is_refused(town: Town) -> None:
+    domains = domains_of(town)
+
+    @domains["posts"].extends(Post)
+    class Weather:
+        weather: str = delegates(town.like_counts, service="weather", description="Theirs")
+
+    with pytest.raises(TypeError, match=r"Post\.weather"):
+        Graph(domains.values(), entities=[Viewer, User, Post, Wallet], prefixes=PREFIXES, config=CONFIG)
