@@ -438,5 +438,9 @@ def _statements(writes: Sequence[Write]) -> tuple[str, str, list[Document]] | No
     inserts = [w._doc for w in writes if isinstance(w, InsertOne)]
     if len(inserts) == len(writes):
         return "insert", "documents", inserts
-    updates = [{"q": w._filter, "u": w._doc} for w in writes if isinstance(w, UpdateOne | ReplaceOne)]
+    updates = [
+        {"q": w._filter, "u": w._doc, "upsert": bool(w._upsert)}
+        for w in writes
+        if isinstance(w, UpdateOne | ReplaceOne)
+    ]
     return ("update", "updates", updates) if len(updates) == len(writes) else None

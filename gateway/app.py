@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
 from datastores import accounts, partners
+from datastores.clock import utc_now
 from datastores.commit import CommitLoops
 from datastores.indexes import create_indexes
 from datastores.ledger import Tier
@@ -32,6 +34,7 @@ from gateway.health import Readiness, health_routes
 from gateway.identity.authenticate import open_authenticator
 from gateway.identity.development import DevelopmentIssuer
 from gateway.identity.ended import EndedIdentities
+from gateway.identity.uses import KeyUses
 from gateway.live.collector import HubCollector
 from gateway.live.hub import Hub
 from gateway.master_key import master_key
@@ -47,6 +50,11 @@ from gateway.transports.http import GraphQLOverHTTP
 from gateway.transports.limits import Limits, cors
 from gateway.transports.sse import EventStreams
 from gateway.transports.websocket import GraphQLOverWebSocket
+from gateway.webhooks.deliverer import Means
+from gateway.webhooks.guard import Guard
+from gateway.webhooks.lanes import Lanes
+from gateway.webhooks.sending import Sender
+from gateway.webhooks.worker import WebhookWorker
 from resolvers import chores
 from resolvers.chores import Chore
 from resolvers.context import Context
@@ -110,6 +118,12 @@ async def open_gateway(
         )
         data = await _open_data(settings, mongodb_uri, metrics, services, stack)
         find_key = partial(partners.key_by_id, data.database)
+
+        async def note_use(key_id: str) -> None:
+            await partners.note_use(data.database, key_id, utc_now())
+
+        uses = KeyUses(note_use)
+        stack.push_async_callback(uses.close)
         authenticator = await stack.enter_async_context(
             open_authenticator(
                 settings,
@@ -119,6 +133,7 @@ async def open_gateway(
                 ended=EndedIdentities(
                     partial(accounts.ended_since, data.database), partial(data.keys.master.digest, IDENTITY)
                 ),
+                uses=uses,
             )
         )
         graph = GraphExecutor(composed, _log_unexpected, metrics.execution)
@@ -159,6 +174,7 @@ async def open_gateway(
         stop = partial(_stop, settings.drain_s, drain, data.hub, streams, sockets, operations)
         gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, stop)
         await stack.enter_async_context(Sweeper(data.database, data.contexts.of_viewer, _chores(composed, services)))
+        await stack.enter_async_context(WebhookWorker(data.database, _webhook_means(settings, data, metrics)))
         yield gateway
 
 
@@ -186,6 +202,7 @@ async def _open_data(
         keys=keys,
         default_tier=Tier(settings.default_tier.upper()),
         services=services,
+        private_webhooks=settings.webhooks_allow_private,
     )
     return _Data(database, commits, hub, contexts, keys)
 
@@ -217,6 +234,12 @@ def _readiness(data: _Data, drain: Drain) -> Readiness:
         return data.hub.is_open
 
     return Readiness({"database": database_answers, "live": logs_are_watched}, is_draining=lambda: drain.is_draining)
+
+
+def _webhook_means(settings: Settings, data: _Data, metrics: Metrics) -> Means:
+    guard = Guard(private=settings.webhooks_allow_private)
+    verify = ssl.create_default_context()
+    return Means(data.contexts.of_viewer, lambda: Sender(guard, verify), Lanes(), metrics.webhook)
 
 
 def _graph(domain: str | None) -> Composed:

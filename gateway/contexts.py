@@ -24,7 +24,8 @@ class Contexts:
     """Makes contexts. Which user a token names never changes, so it is remembered, for at most 50,000 tokens.
 
     Money comes in and goes out through `rails` alone, is exchanged at `rates`, and acts cost `fees`. `default_tier` is
-    that of wallets that have none of their own. `services` are those of others that are connected.
+    that of wallets that have none of their own. `services` are those of others that are connected. Webhooks
+    go to private addresses only with `private_webhooks`.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Contexts:
         keys: PersonKeys,
         default_tier: Tier,
         services: Mapping[str, Service] | None = None,
+        private_webhooks: bool = False,
     ) -> None:
         self._database = database
         self._commits = commits
@@ -49,6 +51,7 @@ class Contexts:
         self._fees = fees
         self._default_tier = default_tier
         self._services = services or {}
+        self._private_webhooks = private_webhooks
         self._users: OrderedDict[tuple[str, str, float | None], str] = OrderedDict()
 
     async def open(self, identity: Identity, request_id: str) -> Context:
@@ -69,6 +72,7 @@ class Contexts:
             fees=self._fees,
             default_tier=self._default_tier,
             services=self._services,
+            private_webhooks=self._private_webhooks,
         )
 
     async def _viewer(self, identity: Identity) -> Viewer:

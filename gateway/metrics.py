@@ -65,6 +65,7 @@ class Metrics:
         self._make_requests()
         self._make_services()
         self._make_live()
+        self._make_webhooks()
         self._make_database()
         ProcessCollector(registry=self.registry)
 
@@ -129,6 +130,13 @@ class Metrics:
         self._service_calls.labels(label, self._words.label(outcome)).inc()
         self._service_duration.labels(label).observe(duration_s)
 
+    def webhook(self, outcome: str, duration_s: float, lag_s: float | None) -> None:
+        """An attempt to deliver a webhook: `delivered`, `failed`, `dead` or `disabled`; how old the event is."""
+        self._webhooks.labels(self._words.label(outcome)).inc()
+        self._webhook_duration.observe(duration_s)
+        if lag_s is not None:
+            self._webhook_lag.observe(lag_s)
+
     def route(self) -> Route:
         """`GET /metrics`, in the text format of Prometheus or OpenMetrics as the caller accepts it."""
         return Route("/metrics", self._answer, methods=["GET"])
@@ -161,6 +169,13 @@ class Metrics:
     def _make_live(self) -> None:
         self._sockets = self._gauge("open_sockets", "WebSockets and event streams that are open", ("transport",))
         self._subscriptions = self._gauge("subscriptions", "Subscriptions that are running", ("transport",))
+
+    def _make_webhooks(self) -> None:
+        self._webhooks = self._counter("webhook_attempts", "Attempts to deliver a webhook, by outcome", ("outcome",))
+        self._webhook_duration = self._histogram("webhook_attempt_duration_seconds", "Time of an attempt", ())
+        self._webhook_lag = self._histogram(
+            "webhook_lag_seconds", "From an event to its delivery", (), (*_DURATIONS_S, 60.0, 600.0, 3_600.0, 86_400.0)
+        )
 
     def _make_database(self) -> None:
         self._command_duration = self._histogram(

@@ -120,6 +120,8 @@ class Settings:
     fee_sale: str = "0"
     # The demo town moves any sum, while in production nobody is known before somebody has looked.
     default_tier: DefaultTier = DefaultTier.BUSINESS
+    # Whoever develops receives webhooks on their own machine; in production that would be a way inside.
+    webhooks_allow_private: bool = True
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.CONSOLE
     # A slow database or a far client needs another deadline than a screen on a fast network.
@@ -215,6 +217,9 @@ class Settings:
             fee_withdrawal=reader.value("AGORA_FEES_WITHDRAWAL", _fee, cls.fee_withdrawal),
             fee_sale=reader.value("AGORA_FEES_SALE", _fee, cls.fee_sale),
             default_tier=reader.choice("AGORA_DEFAULT_TIER", DefaultTier, default_tier),
+            webhooks_allow_private=reader.flag(
+                "AGORA_WEBHOOKS_ALLOW_PRIVATE", default=environment is not Environment.PRODUCTION
+            ),
             log_level=reader.choice("AGORA_LOG_LEVEL", LogLevel, cls.log_level),
             log_format=reader.choice("AGORA_LOG_FORMAT", LogFormat, log_format),
             request_deadline_s=reader.value("AGORA_REQUEST_DEADLINE_S", _number(0.1, 60), cls.request_deadline_s),
@@ -243,6 +248,8 @@ def _contradictions(settings: Settings, reader: _Reader) -> list[str]:
     if settings.is_production:
         required = ("MONGODB_URI", "AGORA_OIDC_ISSUER", "AGORA_OIDC_AUDIENCE", "AGORA_MASTER_KEY")
         problems += [f"{name} is required in production" for name in required if not reader.given(name)]
+        if settings.webhooks_allow_private:
+            problems.append("AGORA_WEBHOOKS_ALLOW_PRIVATE would open your network to partners: not in production")
     elif reader.given("AGORA_OIDC_ISSUER") != reader.given("AGORA_OIDC_AUDIENCE"):
         problems.append("AGORA_OIDC_ISSUER and AGORA_OIDC_AUDIENCE belong together: set both or neither")
     if reader.given("AGORA_OIDC_JWKS_URL") and not reader.given("AGORA_OIDC_ISSUER"):

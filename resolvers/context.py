@@ -22,6 +22,9 @@ from datastores.wallets import RateSource, SandboxRates
 from .services import Service
 
 PAYMENTS_READ = "payments:read"
+WEBHOOKS_WRITE = "webhooks:write"
+KEYS_WRITE = "keys:write"
+SCOPES = (PAYMENTS_READ, WEBHOOKS_WRITE, KEYS_WRITE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Context:
 
     `rails` are those through which money may be asked to come in or go out; `rates` says what currencies are worth,
     None where nobody does; `fees` are what acts cost; `default_tier` is that of wallets that have none of their own;
-    `keys` open what is sealed for people; `services` are those of others that are connected, by name.
+    `keys` open what is sealed for people; `services` are those of others that are connected, by name. Webhooks go to private addresses only with `private_webhooks`.
     """
 
     database: Database
@@ -122,6 +125,7 @@ class Context:
     fees: FeeSchedule = field(default_factory=FeeSchedule)
     default_tier: Tier = Tier.BUSINESS
     services: Mapping[str, Service] = field(default_factory=dict)
+    private_webhooks: bool = False
     loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
 
     def service(self, name: str) -> Service:

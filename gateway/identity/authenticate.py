@@ -16,6 +16,7 @@ from gateway.identity.identities import ANONYMOUS, Identity, Partner, Person
 from gateway.identity.jwks import IssuerKeys, issuer_client
 from gateway.identity.oidc import AccessTokens, open_token
 from gateway.identity.partners import FindPartnerKey, is_partner_key, verify_partner_key
+from gateway.identity.uses import KeyUses
 from gateway.settings import Settings
 
 MAX_REMEMBERED_TOKENS: Final = 10_000
@@ -41,12 +42,14 @@ class Authenticator:
         *,
         on_credential: OnCredential = lambda kind, outcome: None,
         ended: EndedIdentities | None = None,
+        uses: KeyUses | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._find_partner_key = find_partner_key
         self._on_credential = on_credential
         self._ended = ended
+        self._uses = uses
         self._now = now
         self._remembered: OrderedDict[bytes, tuple[Person, int]] = OrderedDict()
 
@@ -83,7 +86,10 @@ class Authenticator:
         return await self.from_header(_authorization(payload))
 
     async def _partner(self, key: str) -> Partner:
-        return await verify_partner_key(key, self._find_partner_key, self._now())
+        partner = await verify_partner_key(key, self._find_partner_key, self._now())
+        if self._uses is not None:
+            self._uses.used(partner.key_id)
+        return partner
 
     async def _person(self, token: str) -> Person:
         person = await self._verified(token)
@@ -128,6 +134,7 @@ async def open_authenticator(
     development: DevelopmentIssuer | None = None,
     on_credential: OnCredential = lambda kind, outcome: None,
     ended: EndedIdentities | None = None,
+    uses: KeyUses | None = None,
 ) -> AsyncIterator[Authenticator]:
     """An authenticator for the issuer of the settings, and for the development issuer where one is given.
 
@@ -152,7 +159,7 @@ async def open_authenticator(
                     keys=keys,
                 )
             )
-        yield Authenticator(issuers, find_partner_key, on_credential=on_credential, ended=ended)
+        yield Authenticator(issuers, find_partner_key, on_credential=on_credential, ended=ended, uses=uses)
 
 
 def _authorization(payload: Mapping[object, object]) -> str | None:

@@ -217,6 +217,10 @@ class Server:
             "scopes": [],
             "expires_at": None,
             "revoked_at": None,
+            "name": "first",
+            "mode": "LIVE",
+            "successor_id": None,
+            "last_used_at": None,
             "created_at": utc_now(),
         }
         return key

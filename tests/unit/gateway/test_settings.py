@@ -45,6 +45,14 @@ def test_an_empty_environment_is_development() -> None:
     assert settings.oidc_algorithms == ("RS256", "ES256", "EdDSA")
 
 
+def test_webhooks_go_inside_in_development_alone() -> None:
+    assert Settings.from_environment({}).webhooks_allow_private
+    assert not Settings.from_environment(PRODUCTION).webhooks_allow_private
+    assert problems({**PRODUCTION, "AGORA_WEBHOOKS_ALLOW_PRIVATE": "true"}) == (
+        "AGORA_WEBHOOKS_ALLOW_PRIVATE would open your network to partners: not in production",
+    )
+
+
 def test_every_setting_is_read(tmp_path: Path) -> None:
     settings = Settings.from_environment(
         PRODUCTION
@@ -64,6 +72,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "AGORA_FEES_WITHDRAWAL": "0, EUR 1.00",
             "AGORA_FEES_SALE": "290",
             "AGORA_DEFAULT_TIER": "Basic",
+            "AGORA_WEBHOOKS_ALLOW_PRIVATE": "false",
             "AGORA_LOG_LEVEL": "WARNING",
             "AGORA_LOG_FORMAT": "console",
             "AGORA_REQUEST_DEADLINE_S": "2.5",
@@ -101,6 +110,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         fee_withdrawal="0, EUR 1.00",
         fee_sale="290",
         default_tier=DefaultTier.BASIC,
+        webhooks_allow_private=False,
         log_level=LogLevel.WARNING,
         log_format=LogFormat.CONSOLE,
         request_deadline_s=2.5,

@@ -105,6 +105,10 @@ async def test_a_partner_key_is_a_partner_until_it_is_revoked(clock: Clock) -> N
             "scopes": ["payments:read"],
             "expires_at": None,
             "revoked_at": None,
+            "name": "first",
+            "mode": "LIVE",
+            "successor_id": None,
+            "last_used_at": None,
             "created_at": datetime(2026, 1, 1),
         }
     }

@@ -113,6 +113,10 @@ async def test_the_key_of_a_demo_partner_can_be_shown_again(tmp_path: Path) -> N
         "scopes": ["payments:read"],
         "expires_at": None,
         "revoked_at": None,
+        "name": "first",
+        "mode": "LIVE",
+        "successor_id": None,
+        "last_used_at": None,
         "created_at": datetime(2026, 1, 1),
     }
 

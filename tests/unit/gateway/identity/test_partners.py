@@ -42,6 +42,10 @@ def document(key: NewPartnerKey, **changes: datetime) -> PartnerKeyDocument:
         "scopes": ["payments:read"],
         "expires_at": changes.get("expires_at"),
         "revoked_at": changes.get("revoked_at"),
+        "name": "first",
+        "mode": "LIVE",
+        "successor_id": None,
+        "last_used_at": None,
         "created_at": at(-60),
     }
 

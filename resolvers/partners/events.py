@@ -15,10 +15,9 @@ from datastores.ids import is_id
 from datastores.ledger import Entry, Money
 from datastores.mongo import Document
 from datastores.paging import PageDocument, decode_cursor, encode_cursor, page, window
-
-from .context import PAYMENTS_READ, Context
-from .merchants import merchant_of_viewer
-from .streams import follow
+from resolvers.context import PAYMENTS_READ, Context, Viewer
+from resolvers.merchants import merchant_of_viewer
+from resolvers.streams import follow
 
 ENTRIES: Final = "entries"
 RIGHTS_KEPT_FOR: Final = timedelta(seconds=1)
@@ -47,7 +46,7 @@ async def by_id(ctx: Context, ids: Sequence[str]) -> list[PaymentEventDocument |
     wanted = [ledger.sibling_id(id, "ent") if is_id("pev", id) else "" for id in ids]
     found = await ledger.entries_by_ids(ctx.database, wanted)
     return [
-        _event(ctx, entry, None)
+        event_document(ctx, entry, None)
         if entry is not None and entry["event_type"] is not None and merchant_ids & set(entry["merchants"])
         else None
         for entry in found
@@ -63,14 +62,14 @@ async def payment_events(
     merchant, ValidationError for a type that there is not.
     """
     merchant_ids = await _granted(ctx)
-    wanted = _checked_types(types)
-    asked = window(_scope(ctx), int, first=first, after=after)
+    wanted = checked_types(types)
+    asked = window(feed_scope(ctx.viewer), int, first=first, after=after)
     seq = 0 if asked.key is None else cast(int, asked.key[0])
     entries = await ledger.events_after(ctx.database, merchant_ids, seq, wanted, asked.limit)
     previous = await _previous(ctx, merchant_ids, entries[0]["seq"], wanted) if entries else None
     events: list[PaymentEventDocument] = []
     for entry in entries:
-        events.append(_event(ctx, entry, previous))
+        events.append(event_document(ctx, entry, previous))
         previous = entry["seq"]
     return page(cast("list[Document]", events), asked, lambda event: (event["seq"],))
 
@@ -84,8 +83,8 @@ async def follow_payment_events(
     what `streams.follow` raises.
     """
     merchant_ids = await _granted(ctx)
-    wanted = _checked_types(types)
-    place = None if after is None else cast(int, decode_cursor(_scope(ctx), after, int)[0])
+    wanted = checked_types(types)
+    place = None if after is None else cast(int, decode_cursor(feed_scope(ctx.viewer), after, int)[0])
 
     async def head() -> int:
         found = await ledger.head(ctx.database)
@@ -103,7 +102,7 @@ async def follow_payment_events(
         head=head,
         read=read,
         number=lambda row: cast(int, row["seq"]),
-        scope=_scope(ctx),
+        scope=feed_scope(ctx.viewer),
     )
     last: int | None = None
     checked_at = ctx.now()
@@ -117,10 +116,11 @@ async def follow_payment_events(
                 checked_at = ctx.now()
             previous = last if last is not None else await _previous(ctx, merchant_ids, entry["seq"], wanted)
             last = entry["seq"]
-            yield _event(ctx, entry, previous)
+            yield event_document(ctx, entry, previous)
 
 
-def _event(ctx: Context, entry: Entry, previous_seq: int | None) -> PaymentEventDocument:
+def event_document(ctx: Context, entry: Entry, previous_seq: int | None) -> PaymentEventDocument:
+    """An entry as the caller sees it."""
     legs = entry["legs"]
     own = [leg["account_id"] for leg in legs if leg["owner_id"] and leg["owner_id"] == ctx.viewer.user_id]
     return {
@@ -128,7 +128,7 @@ def _event(ctx: Context, entry: Entry, previous_seq: int | None) -> PaymentEvent
         "type": entry["event_type"] or "",
         "seq": entry["seq"],
         "previous_seq": previous_seq,
-        "cursor": encode_cursor(_scope(ctx), entry["seq"]),
+        "cursor": encode_cursor(feed_scope(ctx.viewer), entry["seq"]),
         "created_at": entry["created_at"],
         "event_amount": ledger.money(entry["amount"], entry["currency"]) if entry["currency"] else None,
         "transfer_id": ledger.sibling_id(entry["pending_id"] or entry["_id"], "trf") if legs else None,
@@ -169,7 +169,8 @@ async def _previous(ctx: Context, merchant_ids: Sequence[str], seq: int, types: 
     return await ledger.previous_seq(ctx.database, merchant_ids, seq, types)
 
 
-def _checked_types(types: Sequence[str] | None) -> list[str] | None:
+def checked_types(types: Sequence[str] | None) -> list[str] | None:
+    """The types, each once; raises ValidationError for one that there is not, and for none at all."""
     if types is None:
         return None
     unknown = [each for each in types if each not in store.EVENT_TYPES]
@@ -178,5 +179,6 @@ def _checked_types(types: Sequence[str] | None) -> list[str] | None:
     return list(dict.fromkeys(types))
 
 
-def _scope(ctx: Context) -> str:
-    return f"payment_events/{ctx.viewer.partner_id or ctx.viewer.user_id}"
+def feed_scope(viewer: Viewer) -> str:
+    """The scope of the cursors of this caller's feed, however it is read."""
+    return f"payment_events/{viewer.partner_id or viewer.user_id}"

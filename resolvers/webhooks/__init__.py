@@ -1,0 +1,51 @@
+"""Webhooks: endpoints of applications, what is sent to them and when, and the log of it."""
+
+from __future__ import annotations
+
+from .addresses import Target, is_public, target_of
+from .deliveries import TEST, deliveries, replay_delivery, send_test
+from .deliveries import by_id as deliveries_by_id
+from .endpoints import (
+    CHANNEL,
+    EndpointWithSecret,
+    create_endpoint,
+    delete_endpoint,
+    endpoints,
+    replay_from,
+    rotate_secret,
+    update_endpoint,
+)
+from .endpoints import by_id as endpoints_by_id
+from .feeds import Message, granted, next_messages, queued_messages
+from .schedule import SCHEDULE, Schedule, Verdict, is_success, judge
+from .secrets import valid_secrets
+
+__all__ = [
+    "CHANNEL",
+    "SCHEDULE",
+    "TEST",
+    "EndpointWithSecret",
+    "Message",
+    "Schedule",
+    "Target",
+    "Verdict",
+    "create_endpoint",
+    "delete_endpoint",
+    "deliveries",
+    "deliveries_by_id",
+    "endpoints",
+    "endpoints_by_id",
+    "granted",
+    "is_public",
+    "is_success",
+    "judge",
+    "next_messages",
+    "queued_messages",
+    "replay_delivery",
+    "replay_from",
+    "rotate_secret",
+    "send_test",
+    "target_of",
+    "update_endpoint",
+    "valid_secrets",
+]

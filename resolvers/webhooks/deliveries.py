@@ -1,0 +1,99 @@
+"""The log of an endpoint as its application sees it, and what it may ask to be sent once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, cast
+
+from datastores import webhooks as store
+from datastores.errors import ConflictError, ExpectedError
+from datastores.ids import new_id
+from datastores.mongo import Document
+from datastores.paging import PageDocument, window
+from datastores.webhooks import DeliveryDocument, DeliveryState
+from resolvers import partners
+from resolvers.connections import HasId
+from resolvers.context import WEBHOOKS_WRITE, Context
+
+from .endpoints import tell
+
+TEST: Final = "webhook.test"
+
+
+async def by_id(ctx: Context, ids: Sequence[str]) -> list[Document | None]:
+    """For each id the delivery, or None unless it is the application's that asks."""
+    if ctx.viewer.partner_id is None:
+        return [None] * len(ids)
+    found = await store.deliveries_by_ids(ctx.database, ids)
+    theirs = [each if each is not None and each["partner_id"] == ctx.viewer.partner_id else None for each in found]
+    return cast("list[Document | None]", theirs)
+
+
+async def deliveries(
+    ctx: Context,
+    endpoints: Sequence[HasId],
+    *,
+    state: DeliveryState | None = None,
+    first: int | None = None,
+    after: str | None = None,
+) -> list[PageDocument | ExpectedError]:
+    """For each endpoint a page of its log, the newest first; it goes back 30 days."""
+
+    async def one(id: str) -> PageDocument | ExpectedError:
+        try:
+            asked = window(f"webhook_deliveries/{id}/{state or ''}", datetime, str, first=first, after=after)
+        except ExpectedError as error:
+            return error
+        return await store.deliveries_of(ctx.database, id, state, asked)
+
+    return [await one(endpoint["_id"]) for endpoint in endpoints]
+
+
+async def send_test(ctx: Context, *, endpoint_id: str) -> DeliveryDocument:
+    """A test that is sent once, out of turn, as soon as may be; the one that waits already, where one does.
+
+    Raises NotFoundError, and ConflictError for an endpoint that is disabled.
+    """
+    partner_id = partners.partner_of(ctx, WEBHOOKS_WRITE)
+    endpoint = await store.endpoint_of(ctx.database, partner_id, endpoint_id)
+    if not endpoint["enabled"]:
+        raise ConflictError("The endpoint is disabled: enable it first")
+    now = ctx.now()
+    draft: DeliveryDocument = {
+        "_id": new_id("whd"),
+        "endpoint_id": endpoint_id,
+        "partner_id": partner_id,
+        "type": TEST,
+        "event_id": None,
+        "seq": None,
+        "state": DeliveryState.PENDING.value,
+        "attempts": [],
+        "attempt_count": 0,
+        "next_attempt_at": now,
+        "created_at": now,
+        "delivered_at": None,
+        "queued_at": now,
+        "forgotten_at": now + store.LOG_KEPT_FOR,
+    }
+    delivery = await store.queue_test(ctx.database, draft)
+    await tell(ctx, endpoint)
+    return delivery
+
+
+async def replay_delivery(ctx: Context, *, delivery_id: str) -> DeliveryDocument:
+    """The delivery, whose event is sent once more, out of turn and with the same `webhook-id`.
+
+    Raises NotFoundError, and ConflictError for an endpoint that is disabled.
+    """
+    partner_id = partners.partner_of(ctx, WEBHOOKS_WRITE)
+    (found,) = await by_id(ctx, [delivery_id])
+    endpoint = None
+    if found is not None:
+        endpoint = await store.endpoint_of(ctx.database, partner_id, found["endpoint_id"])
+        if not endpoint["enabled"]:
+            raise ConflictError("The endpoint is disabled: enable it first")
+    delivery = await store.queue_again(ctx.database, partner_id, delivery_id, ctx.now())
+    if endpoint is not None:
+        await tell(ctx, endpoint)
+    return delivery
