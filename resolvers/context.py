@@ -110,7 +110,8 @@ class Context:
 
     `rails` are those through which money may be asked to come in or go out; `rates` says what currencies are worth,
     None where nobody does; `fees` are what acts cost; `default_tier` is that of wallets that have none of their own;
-    `keys` open what is sealed for people; `services` are those of others that are connected, by name. Webhooks go to private addresses only with `private_webhooks`.
+    `keys` open what is sealed for people; `services` are those of others that are connected, by name. Webhooks go
+    to private addresses only with `private_webhooks`.
     """
 
     database: Database

@@ -104,6 +104,30 @@ class PaymentEvent(Node):
     pass
 
 
+@strawberry.federation.type(
+    keys=["id"], description="An application of a partner. Its keys alone may see it, and what belongs to it."
+)
+class Application(Node):
+    pass
+
+
+@strawberry.federation.type(keys=["id"], description="A key of an application, without the key itself.")
+class PartnerKey(Node):
+    pass
+
+
+@strawberry.federation.type(keys=["id"], description="Where an application has its events sent.")
+class WebhookEndpoint(Node):
+    pass
+
+
+@strawberry.federation.type(
+    keys=["id"], description="What was sent to an endpoint for one event; its id is the `webhook-id`."
+)
+class WebhookDelivery(Node):
+    pass
+
+
 PREFIXES: Final[dict[str, type]] = {
     "usr": User,
     "post": Post,
@@ -118,5 +142,9 @@ PREFIXES: Final[dict[str, type]] = {
     "ord": Order,
     "ntf": Notification,
     "pev": PaymentEvent,
+    "ptn": Application,
+    "key": PartnerKey,
+    "whe": WebhookEndpoint,
+    "whd": WebhookDelivery,
 }
 ENTITIES: Final[tuple[type, ...]] = (Viewer, *PREFIXES.values())

@@ -15,7 +15,7 @@ from datastores.ids import derived_id
 from gateway.app import Gateway
 from gateway.identity.development import DevelopmentIssuer
 from gateway.settings import DEVELOPMENT_ISSUER
-from resolvers.context import PAYMENTS_READ
+from resolvers.context import SCOPES
 
 from . import operations as ops
 from .actors import Actors
@@ -190,7 +190,7 @@ async def _open_shops(town: _Town, issuer: DevelopmentIssuer) -> None:
         merchant_ids=[merchants["carol"]],
         key_id=key.id,
         secret_hash=key.secret_hash,
-        scopes=[PAYMENTS_READ],
+        scopes=SCOPES,
     )
 
 

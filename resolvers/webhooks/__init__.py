@@ -13,6 +13,7 @@ from .endpoints import (
     endpoints,
     replay_from,
     rotate_secret,
+    settled_cursors,
     update_endpoint,
 )
 from .endpoints import by_id as endpoints_by_id
@@ -45,6 +46,7 @@ __all__ = [
     "replay_from",
     "rotate_secret",
     "send_test",
+    "settled_cursors",
     "target_of",
     "update_endpoint",
     "valid_secrets",

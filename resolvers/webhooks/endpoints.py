@@ -12,7 +12,7 @@ from datastores import webhooks as store
 from datastores.errors import ConflictError, ValidationError
 from datastores.ids import new_id
 from datastores.mongo import Document
-from datastores.paging import decode_cursor
+from datastores.paging import decode_cursor, encode_cursor
 from datastores.signals import publish
 from datastores.webhooks import DisabledReason, EndpointDocument, SecretDocument
 from resolvers import partners
@@ -52,6 +52,11 @@ async def endpoints(ctx: Context, applications: Sequence[HasId]) -> list[list[Do
         cast("list[Document]", await store.endpoints_of(ctx.database, application["_id"]))
         for application in applications
     ]
+
+
+async def settled_cursors(ctx: Context, endpoints: Sequence[EndpointDocument]) -> list[str]:
+    """For each endpoint the cursor of the feed up to which all was delivered, or given up."""
+    return [encode_cursor(partners.feed_scope(ctx.viewer), endpoint["cursor"]) for endpoint in endpoints]
 
 
 async def create_endpoint(

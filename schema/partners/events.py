@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
-from typing import Annotated, Final, cast
+from typing import Annotated, cast
 
 import strawberry
 from strawberry import UNSET
 
 from datastores.mongo import Document
 from datastores.paging import PageDocument
-from datastores.partners import EVENT_TYPES
 from resolvers import partners as use_cases
+from schema.arguments import FIRST, SINCE, Info, or_none
+from schema.composition import loads, plain, root
+from schema.entities import Order, PaymentEvent, Transfer, Wallet
+from schema.scalars import BigInt, Cursor
+from schema.values import Connection, Money
 
-from .arguments import FIRST, SINCE, Info, or_none
-from .composition import Domain, loads, plain, root
-from .entities import Order, PaymentEvent, Transfer, Wallet
-from .scalars import BigInt, Cursor
-from .values import Connection, Money
-
-TYPES: Final = f"Only events of these types, one or more of {', '.join(f'`{each}`' for each in EVENT_TYPES)}."
-
-partners = Domain("partners")
-partners.owns(PaymentEvent, use_cases.by_id, document=use_cases.PaymentEventDocument)
+from .domain import TYPES, partners
 
 
 @partners.extends(PaymentEvent)
