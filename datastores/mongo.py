@@ -34,6 +34,7 @@ Sort = Sequence[tuple[str, int]]
 Write = InsertOne[Document] | UpdateOne | ReplaceOne[Document] | DeleteOne
 Driver = Literal["motor", "pymongo"]
 OnCommand = Callable[[str, str, float, bool], None]
+NAMESPACE_EXISTS: Final = 48
 T = TypeVar("T")
 
 POOL_SIZE: Final = 32
@@ -428,7 +429,12 @@ class Database:
         existing = set(await self._raw.list_collection_names())
         for collection, models in indexes.items():
             if collection not in existing:
-                await self._raw.create_collection(collection)
+                try:
+                    await self._raw.create_collection(collection, check_exists=False)
+                except OperationFailure as error:
+                    # Another process that starts at the same time may have made it by now.
+                    if error.code != NAMESPACE_EXISTS:
+                        raise
             if models:
                 await self._raw[collection].create_indexes(list(models))
 

@@ -44,6 +44,7 @@ from gateway.persisted import Documents, load_documents
 from gateway.proofs import proof_routes
 from gateway.services import open_services
 from gateway.settings import Settings, SettingsError
+from gateway.shared import BudgetExchange, DocumentShelf
 from gateway.sweeper import Sweeper
 from gateway.transports import endpoint
 from gateway.transports.http import GraphQLOverHTTP
@@ -138,15 +139,20 @@ async def open_gateway(
         )
         graph = GraphExecutor(composed, _log_unexpected, metrics.execution)
         known = Documents(
-            documents, automatic=settings.automatic_persisted_queries, persisted_only=settings.persisted_only
+            documents,
+            automatic=settings.automatic_persisted_queries,
+            persisted_only=settings.persisted_only,
+            shelf=DocumentShelf(data.database, utc_now),
         )
+        budgets = Budgets(settings.costs)
+        await stack.enter_async_context(BudgetExchange(data.database, budgets, settings.costs, data.keys.master.digest))
         operations = Operations(
             graph,
             known,
             data.contexts.open,
             deadline_s=settings.request_deadline_s,
             metrics=metrics,
-            budgets=Budgets(settings.costs),
+            budgets=budgets,
         )
         streams = EventStreams(operations, metrics=metrics, max_streams=settings.max_sockets)
         sockets = GraphQLOverWebSocket(

@@ -89,20 +89,21 @@ class Operations:
         self._budgets = budgets
         self._mutations: set[asyncio.Task[Result]] = set()
 
-    def prepare(self, parameters: Parameters, asked: Asked) -> PreparedOperation:
+    async def prepare(self, parameters: Parameters, asked: Asked) -> PreparedOperation:
         """The operation that the parameters name; raises RequestError, RATE_LIMITED (429) among them."""
         started = monotonic()
         try:
             self._budgets.check(asked.client)
+            await self._documents.fetch(parameters)
             prepared = self._graph.prepare(self._documents.request(parameters))
             self._budgets.check_cost(prepared.cost)
+            await self._documents.register(parameters)
         except Exception as error:
             refused = self._refused(error, asked)
             if refused.code in REFUSED_DOCUMENTS:
                 self._budgets.charge(asked.client, REFUSED_COST)
             self._ended(asked, None, refused.code, started)
             raise refused from None
-        self._documents.register(parameters)
         return prepared
 
     async def run(self, prepared: PreparedOperation, asked: Asked) -> Result:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from graphql import GraphQLSyntaxError, OperationDefinitionNode, parse
 
@@ -16,6 +17,7 @@ from gateway.transports.parameters import SHA256_PREFIX, Parameters
 from gateway.transports.refusals import malformed
 
 FOLDER: Final = Path(__file__).parent / "documents"
+SHA256_ID: Final = re.compile(rf"{SHA256_PREFIX}[0-9a-f]{{64}}\Z")
 MAX_REGISTERED: Final = 1_000
 MAX_REGISTERED_BYTES: Final = 8 * 1024 * 1024
 MAX_REGISTERED_DOCUMENT_BYTES: Final = 64 * 1024
@@ -41,21 +43,51 @@ def document_id(text: str) -> str:
     return SHA256_PREFIX + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+class Shelf(Protocol):
+    """Where registered documents lie for all processes."""
+
+    async def find(self, id: str) -> str | None:
+        """The text of a document, or None."""
+        ...
+
+    async def keep(self, id: str, text: str) -> None:
+        """Keep a document for the others."""
+        ...
+
+
 class Documents:
     """Finds the document that a request names.
 
     `persisted_only` refuses every document that is not in the folder; `automatic` lets clients register documents, the
-    least recently used of which are forgotten past 1,000 or 8 MB.
+    least recently used of which are forgotten past 1,000 or 8 MB. What is registered here lies on the `shelf` before
+    the client is answered, and what is not known here is looked for there.
     """
 
     def __init__(
-        self, persisted: Mapping[str, PersistedDocument], *, automatic: bool = False, persisted_only: bool = False
+        self,
+        persisted: Mapping[str, PersistedDocument],
+        *,
+        automatic: bool = False,
+        persisted_only: bool = False,
+        shelf: Shelf | None = None,
     ) -> None:
+        self._shelf = shelf
         self._persisted = persisted
         self._automatic = automatic and not persisted_only
         self._persisted_only = persisted_only
         self._registered: OrderedDict[str, str] = OrderedDict()
         self._registered_bytes = 0
+
+    async def fetch(self, parameters: Parameters) -> None:
+        """Look on the shelf for a document that is named and not sent, where it is not known here."""
+        id = parameters.document_id
+        if self._shelf is None or not self._automatic or id is None or parameters.query is not None:
+            return
+        if not SHA256_ID.match(id) or id in self._persisted or id in self._registered:
+            return
+        text = await self._shelf.find(id)
+        if text is not None and document_id(text) == id:
+            self._remember(id, text)
 
     def request(self, parameters: Parameters) -> OperationRequest:
         """The request with the text of its document.
@@ -67,7 +99,7 @@ class Documents:
             query, parameters.operation_name, parameters.variables, parameters.extensions, persisted=known
         )
 
-    def register(self, parameters: Parameters) -> None:
+    async def register(self, parameters: Parameters) -> None:
         """Remember the document of a request that named and sent it, where that is allowed.
 
         Call it once the document has proved valid, so that garbage does not push documents out.
@@ -75,14 +107,19 @@ class Documents:
         id, text = parameters.document_id, parameters.query
         if not self._automatic or id is None or text is None or id in self._persisted or id in self._registered:
             return
+        if self._remember(id, text) and self._shelf is not None:
+            await self._shelf.keep(id, text)
+
+    def _remember(self, id: str, text: str) -> bool:
         size = len(text.encode())
         if size > MAX_REGISTERED_DOCUMENT_BYTES:
-            return
+            return False
         self._registered[id] = text
         self._registered_bytes += size
         while len(self._registered) > MAX_REGISTERED or self._registered_bytes > MAX_REGISTERED_BYTES:
             _, forgotten = self._registered.popitem(last=False)
             self._registered_bytes -= len(forgotten.encode())
+        return True
 
     def _text(self, parameters: Parameters) -> tuple[str, bool]:
         id, query = parameters.document_id, parameters.query

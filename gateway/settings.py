@@ -172,6 +172,11 @@ class Settings:
         tokens, payees = dict(self.service_tokens), dict(self.service_payees)
         return {name: Upstream(url, tokens.get(name), payees.get(name)) for name, url in self.service_urls}
 
+    @staticmethod
+    def environment_of_child(mongodb_uri: str) -> dict[str, str]:
+        """The environment of this process, for another of its kind that uses this database."""
+        return {**os.environ, "MONGODB_URI": mongodb_uri}
+
     @classmethod
     def of_process(cls, default_environment: Environment = Environment.DEVELOPMENT) -> Settings:
         """The settings of this process's own environment; see `from_environment`."""

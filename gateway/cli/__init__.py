@@ -68,11 +68,19 @@ def dev(
 
 
 @app.command()
-def serve(port: Annotated[int | None, typer.Option(help="Serve here instead of AGORA_PORT.")] = None) -> None:
+def serve(
+    port: Annotated[int | None, typer.Option(help="Serve here instead of AGORA_PORT.")] = None,
+    workers: Annotated[int, typer.Option(help="How many processes serve; SIGHUP exchanges them.", min=1, max=64)] = 1,
+    descriptor: Annotated[int | None, typer.Option("--socket", hidden=True, min=3)] = None,
+) -> None:
     """Serve the whole graph from MONGODB_URI, for production."""
-    from gateway.cli.serving import serve_graph
+    from gateway.cli.serving import serve_graph, serve_workers
 
-    _run(serve_graph(_with_port(settings(Environment.PRODUCTION), port)))
+    given = _with_port(settings(Environment.PRODUCTION), port)
+    if workers > 1 and descriptor is None:
+        _run(serve_workers(given, workers))
+    else:
+        _run(serve_graph(given, descriptor=descriptor))
 
 
 @app.command()

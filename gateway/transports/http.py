@@ -87,7 +87,7 @@ class GraphQLOverHTTP:
         if accept.prefers_stream:
             await self._stream_any(parameters, asked, scope, receive, send)
             return
-        prepared = self._operations.prepare(parameters, asked)
+        prepared = await self._operations.prepare(parameters, asked)
         _check_method(method, prepared)
         if prepared.kind != "subscription":
             await self._answer_once(prepared, asked, accept, scope, receive, send)
@@ -113,7 +113,7 @@ class GraphQLOverHTTP:
     ) -> None:
         asked = replace(asked, transport="sse")
         try:
-            prepared = self._operations.prepare(parameters, asked)
+            prepared = await self._operations.prepare(parameters, asked)
         except RequestError as error:
             # The protocol wants errors of the document in the stream: an EventSource can read them nowhere else.
             await self._streams.refuse(error.result, send)

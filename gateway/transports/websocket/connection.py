@@ -235,7 +235,7 @@ class Connection:
 
     async def _results(self, id: str, parameters: Parameters, asked: Asked) -> str:
         """Send every result; return the last message."""
-        prepared = self._operations.prepare(parameters, asked)
+        prepared = await self._operations.prepare(parameters, asked)
         task = asyncio.current_task()
         if prepared.kind == "subscription" and task is not None:
             self._subscriptions.add(task)

@@ -144,14 +144,14 @@ async def test_what_nobody_in_particular_asked_by_id_may_be_kept(
     assert [r.headers["Cache-Control"] for r in (private, unnamed, posted)] == ["no-store"] * 3
 
 
-def test_registered_documents_are_bounded() -> None:
+async def test_registered_documents_are_bounded() -> None:
     documents = Documents({}, automatic=True)
     texts = [f"{{ a{n} }}" for n in range(MAX_REGISTERED + 1)]
 
     for text in texts:
-        documents.register(by_id(document_id(text), text))
+        await documents.register(by_id(document_id(text), text))
     large = "x" * (64 * 1024 + 1)
-    documents.register(by_id(document_id(large), large))
+    await documents.register(by_id(document_id(large), large))
 
     assert documents.request(by_id(document_id(texts[-1]))).query == texts[-1]
     for forgotten in (texts[0], large):
@@ -159,25 +159,25 @@ def test_registered_documents_are_bounded() -> None:
             documents.request(by_id(document_id(forgotten)))
 
 
-def test_a_document_that_is_used_is_not_forgotten() -> None:
+async def test_a_document_that_is_used_is_not_forgotten() -> None:
     documents = Documents({}, automatic=True)
     first = "{ first }"
-    documents.register(by_id(document_id(first), first))
+    await documents.register(by_id(document_id(first), first))
 
     for n in range(MAX_REGISTERED - 1):
-        documents.register(by_id(document_id(f"{{ a{n} }}"), f"{{ a{n} }}"))
+        await documents.register(by_id(document_id(f"{{ a{n} }}"), f"{{ a{n} }}"))
     documents.request(by_id(document_id(first)))
-    documents.register(by_id(document_id("{ last }"), "{ last }"))
+    await documents.register(by_id(document_id("{ last }"), "{ last }"))
 
     assert documents.request(by_id(document_id(first))).query == first
 
 
-def test_the_bytes_of_registered_documents_are_bounded() -> None:
+async def test_the_bytes_of_registered_documents_are_bounded() -> None:
     documents = Documents({}, automatic=True)
     texts = [f"{n:04}" + "x" * 60_000 for n in range(150)]
 
     for text in texts:
-        documents.register(by_id(document_id(text), text))
+        await documents.register(by_id(document_id(text), text))
 
     with pytest.raises(RequestError):
         documents.request(by_id(document_id(texts[0])))

@@ -1,0 +1,139 @@
+"""`agora serve --workers`: one socket, several processes, started anew when one dies, exchanged without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from pymongo import MongoClient
+
+ROOT = Path(__file__).resolve().parents[3]
+START_TIMEOUT_S = 120.0
+
+
+@dataclass
+class Supervisor:
+    """The running command."""
+
+    process: asyncio.subprocess.Process
+    url: str
+
+    def workers(self) -> set[int]:
+        """The ids of its child processes."""
+        return {
+            int(path.name)
+            for path in Path("/proc").iterdir()
+            if path.name.isdigit() and _parent_of(path) == self.process.pid
+        }
+
+    async def ask(self) -> bool:
+        """Whether it answers, over a connection of its own."""
+        async with httpx.AsyncClient(timeout=30) as http:
+            answer = await http.post(self.url, json={"query": "{ __typename }"})
+        return bool(answer.json() == {"data": {"__typename": "Query"}})
+
+    async def until(self, is_so: object) -> None:
+        """Wait until this is so."""
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while not is_so():  # type: ignore[operator]  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+def _parent_of(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def is_there(process: int) -> bool:
+    """Whether a process with this id runs."""
+    return Path(f"/proc/{process}").exists()
+
+
+@pytest.fixture
+async def supervisor(mongodb_uri: str, tmp_path: Path) -> AsyncIterator[Supervisor]:
+    name = f"agora_test_{uuid4().hex[:12]}"
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(("AGORA_", "MONGODB_"))},
+        "AGORA_ENVIRONMENT": "development",
+        "AGORA_DATA_DIR": str(tmp_path),
+        "AGORA_DATABASE": name,
+        "AGORA_DRAIN_S": "1",
+        "MONGODB_URI": mongodb_uri,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.cli", "serve", "--port", "0", "--workers", "2"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=environment,
+        cwd=ROOT,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(START_TIMEOUT_S):
+            line = (await process.stdout.readline()).decode()
+        assert "by 2 processes" in line
+        running = Supervisor(process, line.split(" at ")[1].split()[0])
+        assert await running.ask()
+        await running.until(lambda: len(running.workers()) == 2)
+        yield running
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        with MongoClient[dict[str, object]](mongodb_uri) as client:
+            client.drop_database(name)
+
+
+async def test_a_worker_that_dies_has_a_successor(supervisor: Supervisor) -> None:
+    before = supervisor.workers()
+    victim = min(before)
+
+    os.kill(victim, signal.SIGKILL)
+    answers = [await supervisor.ask() for _ in range(3)]
+    await supervisor.until(lambda: len(supervisor.workers()) == 2 and victim not in supervisor.workers())
+
+    assert all(answers)
+    assert await supervisor.ask()
+
+
+async def test_workers_are_exchanged_without_a_refused_request(supervisor: Supervisor) -> None:
+    before = supervisor.workers()
+    answers: list[bool] = []
+
+    supervisor.process.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while before & supervisor.workers() or len(supervisor.workers()) != 2:
+            answers.append(await supervisor.ask())
+
+    assert len(answers) > 2
+    assert all(answers)
+
+
+async def test_it_stops_as_a_whole(supervisor: Supervisor) -> None:
+    workers = supervisor.workers()
+
+    supervisor.process.terminate()
+    async with asyncio.timeout(60):
+        status = await supervisor.process.wait()
+
+    assert status == 0
+    assert not any(is_there(worker) for worker in workers)
+
+
+async def test_workers_do_not_outlive_a_supervisor_that_is_killed(supervisor: Supervisor) -> None:
+    workers = supervisor.workers()
+
+    supervisor.process.kill()
+    await supervisor.process.wait()
+
+    await supervisor.until(lambda: not any(is_there(worker) for worker in workers))
