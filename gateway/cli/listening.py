@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import FrameType
 from typing import Any, Final
 
 import httpx
@@ -45,7 +46,15 @@ async def listen(graph: str, key: str, *, port: int, types: list[str], say: Say)
     async with endpoint(graph, key, url, types) as secret:
         say(f"listening at {url}; Ctrl-C ends it and deletes the endpoint")
         config = uvicorn.Config(receiver(secret, say), lifespan="off", log_config=None, access_log=False)
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await _Server(config).serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that ends on a signal without raising it again: the endpoint is deleted first."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def receiver(secret: str, say: Say) -> Router:

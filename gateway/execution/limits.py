@@ -47,6 +47,7 @@ _ASKED: Final = 8
 _LONG_TEXTS: Final = {"Message.text": 50, "Listing.description": 50, "Post.text": 10, "Receipt.body": 10}
 # How long lists without a page size are reckoned to be: what they may hold, less where few ever hold so much.
 LIST_SIZES: Final = {
+    "Application.webhookEndpoints": 20,
     "Conversation.members": 100,
     "Listing.photos": 10,
     "Message.media": 10,
@@ -55,6 +56,8 @@ LIST_SIZES: Final = {
     "Post.media": 10,
     "Post.mentions": 20,
     "Viewer.wallets": 50,
+    "WebhookDelivery.attempts": 20,
+    "WebhookEndpoint.secrets": 2,
     "__Schema.directives": 10,
     "__Schema.types": 150,
     "__Type.fields": 4,

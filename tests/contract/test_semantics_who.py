@@ -75,7 +75,14 @@ async def test_the_feed_of_payments_is_not_for_nobody(town: Town) -> None:
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["UNAUTHENTICATED"]
 
 
-SOMETHING: dict[str, Any] = {"ID": "post_00000000000000000000000000", "String": "x", "BigInt": "1", "Boolean": True}
+SOMETHING: dict[str, Any] = {
+    "ID": "post_00000000000000000000000000",
+    "String": "x",
+    "BigInt": "1",
+    "Boolean": True,
+    "URL": "https://example.org/",
+    "Cursor": "x",
+}
 
 
 def given(graphql_type: Any) -> Any:
