@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeVar, cast
 
-from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import AsyncMongoClient, DeleteOne, IndexModel, InsertOne, ReplaceOne, ReturnDocument, UpdateOne
+from motor.frameworks.asyncio import run_on_executor
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
+from pymongo import AsyncMongoClient, IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import (
     AutoReconnect,
-    BulkWriteError,
     ConfigurationError,
     DocumentTooLarge,
     ExecutionTimeout,
@@ -27,11 +28,11 @@ from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
 from .errors import ExpectedError, UnavailableError
+from .writes import Write, WriteCommand, updated, write_commands
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
 Sort = Sequence[tuple[str, int]]
-Write = InsertOne[Document] | UpdateOne | ReplaceOne[Document] | DeleteOne
 Driver = Literal["motor", "pymongo"]
 OnCommand = Callable[[str, str, float, bool], None]
 NAMESPACE_EXISTS: Final = 48
@@ -350,30 +351,68 @@ class Database:
         """How many were deleted."""
         return cast(int, (await self._through(self._raw[collection].delete_many(filter))).deleted_count)
 
-    async def bulk_write(
-        self, collection: str, writes: Sequence[Write], *, ordered: bool = True, session: Session | None = None
-    ) -> int:
-        """How many existing documents matched; raises pymongo's BulkWriteError."""
-        if session is not None and (matched := await self._write_plainly(collection, writes, ordered, session)) >= 0:
-            return matched
-        operation = self._raw[collection].bulk_write(writes, ordered=ordered, session=session and session.raw)
-        return cast(int, (await self._through(operation)).matched_count)
+    async def update_by_ids(
+        self,
+        collection: str,
+        updates: Mapping[str, Filter | Sequence[Filter]],
+        *,
+        upsert: bool = False,
+        session: Session | None = None,
+    ) -> None:
+        """Update the documents with these ids; an id without a document is passed over, or gets one by `upsert`."""
+        if session is not None:
+            statements = [{"q": {"_id": id}, "u": update, "upsert": upsert} for id, update in updates.items()]
+            await self._send([WriteCommand("update", collection, statements)], session)
+            return
+        writes = [UpdateOne({"_id": id}, update, upsert=upsert) for id, update in updates.items()]
+        await self._through(self._raw[collection].bulk_write(writes, ordered=False))
 
-    async def _write_plainly(self, collection: str, writes: Sequence[Write], ordered: bool, session: Session) -> int:
-        """`bulk_write` of one kind of write as one command, for less than half of the driver's work; -1 where it is
-        not of one kind or too large for one message: then nothing was sent.
+    async def write(self, collection: str, writes: Sequence[Write], *, session: Session) -> int:
+        """How many existing documents were found, of those to update or replace; raises pymongo's BulkWriteError."""
+        return await self._send(write_commands(collection, writes), session)
+
+    async def write_and_commit(self, writes: Mapping[str, Sequence[Write]], session: Session) -> None:
+        """Make these writes by collection, in their order, and commit once.
+
+        Raises as `write` and `Session.commit` do, and RuntimeError where a document to update has gone: then nothing
+        was written. Under Motor all of it is one way to a thread and back, which would else be one for each command.
         """
-        if (statements := _statements(writes)) is None:
-            return -1
-        name, field, documents = statements
-        command = {name: collection, "ordered": ordered, field: documents}
-        try:
-            answer = await self._through(self._raw.command(command, session=session.raw))
-        except DocumentTooLarge:
-            return -1
-        if errors := answer.get("writeErrors"):
-            raise BulkWriteError({"writeErrors": errors, "writeConcernErrors": []})
-        return cast(int, answer["n"]) if name == "update" else 0
+        if self.driver == "motor":
+            loop = asyncio.get_running_loop()
+            await self._through(run_on_executor(loop, self._write_and_commit_blocking, writes, session))
+            return
+        for collection, each in writes.items():
+            _check_found(collection, each, await self.write(collection, each, session=session))
+        await session.commit()
+
+    def _write_and_commit_blocking(self, writes: Mapping[str, Sequence[Write]], session: Session) -> None:
+        raw, driver_session = self._raw.delegate, session.raw.delegate
+        for collection, each in writes.items():
+            found = 0
+            commands = deque(write_commands(collection, each))
+            while commands:
+                command = commands.popleft()
+                try:
+                    found += command.matched(raw.command(command.document, session=driver_session))
+                except DocumentTooLarge:
+                    if len(command.statements) < 2:
+                        raise
+                    commands.extendleft(command.halves())
+            _check_found(collection, each, found)
+        driver_session.commit_transaction()
+
+    async def _send(self, commands: Iterable[WriteCommand], session: Session) -> int:
+        found = 0
+        waiting = deque(commands)
+        while waiting:
+            command = waiting.popleft()
+            try:
+                found += command.matched(await self._through(self._raw.command(command.document, session=session.raw)))
+            except DocumentTooLarge:
+                if len(command.statements) < 2:
+                    raise
+                waiting.extendleft(command.halves())
+        return found
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
@@ -382,7 +421,8 @@ class Database:
         Aborted where it was not committed. No retries: `datastores/commit` and `run_transaction` own those.
         """
         if self.driver == "motor":
-            raw = await self._client.start_session()
+            # Neither the begin of a session nor its end asks the server, so there is nothing to wait for in a thread.
+            raw = AsyncIOMotorClientSession(self._client.delegate.start_session(), self._client)
             raw.start_transaction(SNAPSHOT, MAJORITY, max_commit_time_ms=COMMIT_TIMEOUT_MS)
         else:
             raw = self._client.start_session()
@@ -392,7 +432,10 @@ class Database:
             yield session
         finally:
             await session.abort()
-            await raw.end_session()
+            if self.driver == "motor":
+                raw.delegate.end_session()
+            else:
+                await raw.end_session()
 
     async def settle(self) -> None:
         """Wait until reads show all that the primary has written so far; UnavailableError after 20 s.
@@ -439,14 +482,6 @@ class Database:
                 await self._raw[collection].create_indexes(list(models))
 
 
-def _statements(writes: Sequence[Write]) -> tuple[str, str, list[Document]] | None:
-    """The command, its list and what is in it, for writes that are all inserts or all updates and replacements."""
-    inserts = [w._doc for w in writes if isinstance(w, InsertOne)]
-    if len(inserts) == len(writes):
-        return "insert", "documents", inserts
-    updates = [
-        {"q": w._filter, "u": w._doc, "upsert": bool(w._upsert)}
-        for w in writes
-        if isinstance(w, UpdateOne | ReplaceOne)
-    ]
-    return ("update", "updates", updates) if len(updates) == len(writes) else None
+def _check_found(collection: str, writes: Sequence[Write], found: int) -> None:
+    if found != (wanted := updated(writes)):
+        raise RuntimeError(f"{collection}: {wanted - found} documents to update have gone")

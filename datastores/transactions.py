@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from .errors import OutcomeUnknownError, UnavailableError
-from .mongo import Database, Document, Session, Write
+from .mongo import Database, Document, Session
 
 TRANSACTION_TIMEOUT_S: Final = 10.0
 MAX_DUPLICATES: Final = 6
@@ -98,8 +97,8 @@ async def add_to_counters(
     """Add to `counter` of each document how often its id is among `ids`; ids that are not there are passed over."""
     counts = Counter(ids)
     if counts:
-        writes: list[Write] = [UpdateOne({"_id": id}, {"$inc": {counter: n}}) for id, n in sorted(counts.items())]
-        await database.bulk_write(collection, writes, ordered=False, session=session)
+        added = {id: {"$inc": {counter: count}} for id, count in sorted(counts.items())}
+        await database.update_by_ids(collection, added, session=session)
 
 
 async def commit(
@@ -114,7 +113,7 @@ async def commit(
             await session.commit()
             return
         except PyMongoError as error:
-            if not error.has_error_label("UnknownTransactionCommitResult"):
+            if not is_unknown(error):
                 raise
             if clock() > give_up:
                 raise OutcomeUnknownError("The database did not confirm: the change may have happened") from error
@@ -127,6 +126,11 @@ def may_retry(error: PyMongoError, duplicates: int) -> bool:
     `duplicates` is how many duplicate keys its tries have met, this one included; conflicts between them do not count.
     """
     return duplicates < MAX_DUPLICATES if is_duplicate(error) else error.has_error_label("TransientTransactionError")
+
+
+def is_unknown(error: PyMongoError) -> bool:
+    """Whether a commit may or may not have happened: it may be sent again, and nothing else may be done."""
+    return error.has_error_label("UnknownTransactionCommitResult")
 
 
 def is_duplicate(error: PyMongoError) -> bool:

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 
 from datastores.clock import utc_now
 from datastores.errors import ExpectedError, OutcomeUnknownError, RateLimitedError, UnavailableError
 from datastores.mongo import MAX_LIMIT, Database, Session
-from datastores.transactions import commit, is_duplicate, may_retry
+from datastores.transactions import commit, is_duplicate, is_unknown, may_retry
+from datastores.writes import Write
 
 from .handover import Batch, Handover, NotHandedOverError, Refused, Unanswered
 from .memory import Memory
@@ -234,23 +234,23 @@ class CommitLoop:
                 work, outcomes = await self._decided(acts, attempt, session)
                 if not work.is_proven:
                     work, outcomes = await self._decided(acts, attempt + 1, session)
-                if await self._write(work, session):
-                    await commit(session, give_up, self.jitter, self.clock)
+                if writes := work.writes():
+                    await self._write(writes, session, give_up)
                     self.memory.keep(work)
                 return outcomes
         except BaseException:
             self.memory.forget()
             raise
 
-    async def _write(self, work: Work, session: Session) -> bool:
-        writes = work.writes()
+    async def _write(self, writes: Mapping[str, Sequence[Write]], session: Session, give_up: float) -> None:
         # The shortest first: a conflict over what all write shows before the rest is sent in vain.
-        for collection, operations in sorted(writes.items(), key=lambda item: len(item[1])):
-            updates = sum(isinstance(operation, UpdateOne | ReplaceOne) for operation in operations)
-            matched = await self.database.bulk_write(collection, operations, ordered=False, session=session)
-            if matched != updates:
-                raise RuntimeError(f"{collection}: {updates - matched} documents to update have gone")
-        return bool(writes)
+        shortest_first = dict(sorted(writes.items(), key=lambda item: len(item[1])))
+        try:
+            await self.database.write_and_commit(shortest_first, session)
+        except PyMongoError as error:
+            if not is_unknown(error):
+                raise
+            await commit(session, give_up, self.jitter, self.clock)
 
     async def _decided(self, acts: Sequence[Act[Any]], attempt: int, session: Session) -> tuple[Work, list[Any]]:
         work = Work(self.now(), attempt)

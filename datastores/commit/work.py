@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
-
-from datastores.mongo import Document, Write
+from datastores.mongo import Document
+from datastores.writes import Delete, Insert, Replace, Update, Write
 
 Outcome_co = TypeVar("Outcome_co", covariant=True)
 Values = tuple[Any, ...]
@@ -262,14 +261,14 @@ class Work:
             if document is not None:
                 # Acts of one batch may delete a document and insert it again: a bulk may not hold both.
                 again = key in self._stored
-                write: Write = ReplaceOne({"_id": key[1]}, document) if again else InsertOne(document)
+                write: Write = Replace(document) if again else Insert(document)
                 out.setdefault(key[0], []).append(write)
         for key, changes in self._changes.items():
             if key not in self._deleted:
-                out.setdefault(key[0], []).append(UpdateOne({"_id": key[1]}, {"$set": changes}))
+                out.setdefault(key[0], []).append(Update(key[1], changes))
         for key in self._deleted:
             if key in self._stored and self._documents[key] is None:
-                out.setdefault(key[0], []).append(DeleteOne({"_id": key[1]}))
+                out.setdefault(key[0], []).append(Delete(key[1]))
         return out
 
     def _root(self) -> Work:

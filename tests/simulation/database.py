@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from pymongo.results import UpdateResult
 
-from datastores.mongo import MAX_LIMIT, Database, Document, Filter, Session, Sort, Write
+from datastores.mongo import MAX_LIMIT, Database, Document, Filter, Session, Sort
+from datastores.writes import Write, updated
 
 from .faults import (
     OF_COMMANDS,
@@ -82,14 +83,18 @@ class SimulatedDatabase(Database):
         assert 0 < limit <= MAX_LIMIT
         return await self._command(f"find {collection}", read)
 
-    async def bulk_write(
-        self, collection: str, writes: Sequence[Write], *, ordered: bool = True, session: Session | None = None
-    ) -> int:
+    async def write(self, collection: str, writes: Sequence[Write], *, session: Session) -> int:
         transaction = _transaction(session)
         assert transaction is not None, "only transactions write"
         return await self._command(
             f"write {collection} {len(writes)}", lambda: self._storage.write(collection, writes, transaction)
         )
+
+    async def write_and_commit(self, writes: Mapping[str, Sequence[Write]], session: Session) -> None:
+        for collection, each in writes.items():
+            if await self.write(collection, each, session=session) != updated(each):
+                raise RuntimeError(f"{collection}: documents to update have gone")
+        await session.commit()
 
     async def find_one_and_update(
         self,

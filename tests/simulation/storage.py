@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 
-from pymongo import DeleteOne, IndexModel, InsertOne, ReplaceOne, UpdateOne
+from pymongo import IndexModel
 
-from datastores.mongo import Document, Filter, Write
+from datastores.mongo import Document, Filter
+from datastores.writes import Delete, Insert, Replace, Update, Write
 
 from .expressions import applied
 from .faults import conflict, duplicate, no_such_transaction
@@ -83,7 +84,7 @@ class Storage:
     def plant(self, collection: str, *documents: Document) -> None:
         """Write what is there before anything happens, in a commit of its own."""
         transaction = self.begin()
-        self.write(collection, [InsertOne(document) for document in documents], transaction)
+        self.write(collection, [Insert(document) for document in documents], transaction)
         self.commit(transaction)
 
     def begin(self) -> Transaction:
@@ -163,28 +164,26 @@ class Storage:
                         self._unique.pop((collection, unique.name, values), None)
 
     def _write(self, collection: str, write: Write, transaction: Transaction) -> int:
-        if isinstance(write, InsertOne):
-            document: Document = dict(write._doc)
+        if isinstance(write, Insert):
+            document = dict(write.document)
             key = (collection, document["_id"])
             if self._visible(key, transaction) is not None:
                 raise duplicate("_id_", key[1])
             self._claim(collection, "_id_", (key[1],), transaction, exists=self._newest(key) is not None)
             self._put(key, document, transaction)
             return 0
-        id = write._filter["_id"]
-        key = (collection, id)
+        key = (collection, write.document["_id"] if isinstance(write, Replace) else write.id)
         current = self._visible(key, transaction)
         if current is None:
             return 0
-        if isinstance(write, UpdateOne):
-            if set(write._doc) != {"$set"}:
-                raise NotImplementedError(f"an update by {write._doc}")
-            self._put(key, {**current, **write._doc["$set"]}, transaction)  # type: ignore[call-overload]
-        elif isinstance(write, ReplaceOne):
-            self._put(key, {"_id": id, **write._doc}, transaction)
-        else:
-            self._put(key, None, transaction)
-        return int(not isinstance(write, DeleteOne))
+        match write:
+            case Update():
+                self._put(key, {**current, **write.changes}, transaction)
+            case Replace():
+                self._put(key, dict(write.document), transaction)
+            case Delete():
+                self._put(key, None, transaction)
+        return int(not isinstance(write, Delete))
 
     def _put(self, key: Key, document: Document | None, transaction: Transaction) -> None:
         collection, id = key

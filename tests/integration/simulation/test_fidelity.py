@@ -8,12 +8,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 
 from datastores import leases
-from datastores.mongo import Database, Document, Session, Write
+from datastores.mongo import Database, Session
 from datastores.transactions import is_duplicate
+from datastores.writes import Delete, Insert, Replace, Update, Write
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT, Faults, Trace
 from tests.simulation.storage import Storage
@@ -32,7 +32,7 @@ class Hands:
         self.told: Told = []
 
     async def write(self, session: Session, *writes: Write) -> None:
-        await self._tell("write", self.database.bulk_write(ACCOUNTS, list(writes), ordered=False, session=session))
+        await self._tell("write", self.database.write(ACCOUNTS, list(writes), session=session))
 
     async def commit(self, session: Session) -> None:
         await self._tell("commit", session.commit())
@@ -73,12 +73,12 @@ class Hands:
             await self.commit(session)
 
 
-def insert(id: str, owner: str | None = None, currency: str = "EUR", n: int = 0) -> InsertOne[Document]:
-    return InsertOne({"_id": id, "owner_id": owner, "currency": currency, "n": n})
+def insert(id: str, owner: str | None = None, currency: str = "EUR", n: int = 0) -> Insert:
+    return Insert({"_id": id, "owner_id": owner, "currency": currency, "n": n})
 
 
-def update(id: str, n: int) -> UpdateOne:
-    return UpdateOne({"_id": id}, {"$set": {"n": n}})
+def update(id: str, n: int) -> Update:
+    return Update(id, {"n": n})
 
 
 async def a_snapshot_stays_as_it_was(hands: Hands) -> None:
@@ -99,8 +99,8 @@ async def a_snapshot_begins_with_the_first_command(hands: Hands) -> None:
 async def own_writes_are_seen(hands: Hands) -> None:
     await hands.put(insert("a"), insert("b"), insert("c"))
     async with hands.database.transaction() as session:
-        replaced: ReplaceOne[Document] = ReplaceOne({"_id": "c"}, {"owner_id": None, "currency": "JPY", "n": 9})
-        await hands.write(session, insert("d"), update("a", 5), DeleteOne({"_id": "b"}), replaced)
+        replaced = Replace({"_id": "c", "owner_id": None, "currency": "JPY", "n": 9})
+        await hands.write(session, insert("d"), update("a", 5), Delete("b"), replaced)
         await hands.read(session, "a", "b", "c", "d")
         await hands.read(None, "a", "b", "c", "d")
         await hands.commit(session)
@@ -115,7 +115,7 @@ async def what_is_not_committed_is_not_there(hands: Hands) -> None:
 
 async def an_update_of_what_is_gone_matches_nothing(hands: Hands) -> None:
     await hands.put(insert("a"))
-    await hands.put(update("a", 1), update("z", 1), DeleteOne({"_id": "z"}))
+    await hands.put(update("a", 1), update("z", 1), Delete("z"))
 
 
 async def a_write_after_anothers_commit_conflicts(hands: Hands) -> None:
@@ -174,7 +174,7 @@ async def a_partial_index_leaves_the_others_alone(hands: Hands) -> None:
 async def a_key_may_move_within_a_transaction(hands: Hands) -> None:
     await hands.put(insert("a", "ann"))
     async with hands.database.transaction() as session:
-        await hands.write(session, DeleteOne({"_id": "a"}))
+        await hands.write(session, Delete("a"))
         await hands.write(session, insert("b", "ann"))
         await hands.commit(session)
     await hands.read(None, "a", "b")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
-from pymongo import DeleteOne, InsertOne, ReplaceOne
 
 from datastores.commit import Work, by_id
-from datastores.mongo import Document, Write
+from datastores.mongo import Document
+from datastores.writes import Delete, Insert, Replace, Write
 
 OLD: Document = {"_id": "a", "x": 1}
 NEW: Document = {"_id": "a", "x": 2}
@@ -42,11 +42,11 @@ def update(work: Work) -> object:
 
 
 def test_a_stored_document_that_is_deleted_and_inserted_again_is_replaced() -> None:
-    assert in_an_act_each(work_with(OLD), delete, insert) == [ReplaceOne({"_id": "a"}, NEW)]
+    assert in_an_act_each(work_with(OLD), delete, insert) == [Replace(NEW)]
 
 
 def test_a_stored_document_that_is_deleted_last_is_deleted() -> None:
-    assert in_an_act_each(work_with(OLD), delete, insert, delete) == [DeleteOne({"_id": "a"})]
+    assert in_an_act_each(work_with(OLD), delete, insert, delete) == [Delete("a")]
 
 
 def test_a_new_document_that_is_deleted_again_is_never_written() -> None:
@@ -54,13 +54,13 @@ def test_a_new_document_that_is_deleted_again_is_never_written() -> None:
 
 
 def test_a_new_document_that_is_deleted_and_inserted_again_is_inserted() -> None:
-    assert in_an_act_each(work_with(), insert, delete, insert) == [InsertOne(NEW)]
+    assert in_an_act_each(work_with(), insert, delete, insert) == [Insert(NEW)]
 
 
 @pytest.mark.parametrize("before", [(), (update,)])
 def test_changes_before_a_deletion_are_not_written(before: tuple[Callable[[Work], object], ...]) -> None:
-    assert in_an_act_each(work_with(OLD), *before, delete) == [DeleteOne({"_id": "a"})]
+    assert in_an_act_each(work_with(OLD), *before, delete) == [Delete("a")]
 
 
 def test_changes_after_a_second_insert_are_part_of_the_replacement() -> None:
-    assert in_an_act_each(work_with(OLD), delete, insert, update) == [ReplaceOne({"_id": "a"}, {"_id": "a", "x": 3})]
+    assert in_an_act_each(work_with(OLD), delete, insert, update) == [Replace({"_id": "a", "x": 3})]
