@@ -379,7 +379,8 @@ class Database:
         """
         if self.driver == "motor":
             loop = asyncio.get_running_loop()
-            await self._through(run_on_executor(loop, self._write_and_commit_blocking, writes, session))
+            operation = run_on_executor(loop, self._write_and_commit_blocking, writes, session)  # type: ignore[no-untyped-call]
+            await self._through(operation)
             return
         for collection, each in writes.items():
             _check_found(collection, each, await self.write(collection, each, session=session))

@@ -49,8 +49,8 @@ _SAFE: Final = frozenset(
     }
 )
 
-Batch = Sequence[tuple[Act[Any], int]]
-TakeOver = Callable[[str, Batch], Sequence[asyncio.Future[Any]]]
+Acts = Sequence[tuple[Act[Any], int]]
+TakeOver = Callable[[str, Acts], Sequence[asyncio.Future[Any]]]
 
 
 class NotHandedOverError(Exception):
@@ -156,7 +156,7 @@ class Handover:
         """This process has an act of its own."""
         self._own_at = self._clock()
 
-    async def hand_over(self, address: str, name: str, batch: Batch) -> Answer:
+    async def hand_over(self, address: str, name: str, batch: Acts) -> Answer:
         """The answer of the loop of this name in the process at `address`.
 
         Raises NotHandedOverError, at the latest after 3 s: who hangs must not hold others up for longer than the dead.
@@ -247,7 +247,7 @@ class Handover:
             self._guests.discard(guest)
             writer.close()
 
-    async def _answer(self, guest: _Guest, number: int, name: str, batch: Batch) -> None:
+    async def _answer(self, guest: _Guest, number: int, name: str, batch: Acts) -> None:
         try:
             found = await asyncio.gather(*self._take_over(name, batch), return_exceptions=True)
         except ExpectedError:

@@ -1,5 +1,8 @@
 """The commit loop: acts collected while a batch is in flight are decided in memory and written in one transaction.
 
+What is remembered lets a batch be decided while the one before it is being written. It is written only after that one
+was committed; where that one was not, nothing of it has happened, and it is decided anew.
+
 It knows batching, transactions and retries, and nothing of what the acts mean. Correctness comes from the snapshot
 transaction and from unique indexes alone; the loop only makes them fast under contention.
 """
@@ -13,29 +16,31 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from pymongo.errors import PyMongoError
 
 from datastores.clock import utc_now
-from datastores.errors import ExpectedError, OutcomeUnknownError, RateLimitedError, UnavailableError
+from datastores.errors import ExpectedError, RateLimitedError, UnavailableError
 from datastores.mongo import MAX_LIMIT, Database, Session
 from datastores.transactions import commit, is_duplicate, is_unknown, may_retry
 from datastores.writes import Write
 
-from .handover import Batch, Handover, NotHandedOverError, Refused, Unanswered
+from .batches import MAX_ROUNDS, Batch, Waiting, decide, missing, recalled
+from .handover import Acts, Handover, NotHandedOverError, Refused, Unanswered
 from .memory import Memory
 from .turns import Turns
-from .work import Act, Kind, NotReadError, Read, Values, Work
+from .work import Act, NotReadError, Read, Work
 
 MAX_ACTS: Final = 512
 MAX_WEIGHT: Final = 2_000
 MAX_WAITING: Final = 20_000
 MAX_BATCH_S: Final = 30.0
+HALVED_FROM: Final = 32
 DEFAULT_TIMEOUT_S: Final = 10.0
 _BACKOFF_S: Final = 0.002
 _MAX_BACKOFF_S: Final = 0.25
-_MAX_ROUNDS: Final = 8
 
 Outcome = TypeVar("Outcome")
 OnBatch = Callable[[str, int, int, float], None]
@@ -43,32 +48,6 @@ OnBatch = Callable[[str, int, int, float], None]
 
 def _ignore(_name: str, _acts: int, _attempts: int, _seconds: float) -> None:
     return None
-
-
-@dataclass(slots=True)
-class _Waiting(Generic[Outcome]):
-    """An act on its way. Its caller may leave or lose patience, which is nothing to the act itself."""
-
-    act: Act[Outcome]
-    weight: int
-    caller: asyncio.Future[Outcome]
-    is_settled: bool = False
-
-    def settle(self, outcome: Outcome | Exception) -> None:
-        """Tell the caller, where there still is one."""
-        self.is_settled = True
-        if self.caller.done():
-            return
-        if isinstance(outcome, Exception):
-            self.caller.set_exception(outcome)
-        else:
-            self.caller.set_result(outcome)
-
-    def give_up(self) -> None:
-        """Tell the caller that its time is over."""
-        if not self.caller.done():
-            text = "The database has not answered in time: the change may have happened"
-            self.caller.set_exception(OutcomeUnknownError(text))
 
 
 @dataclass(slots=True)
@@ -98,8 +77,9 @@ class CommitLoop:
     turns: Turns | None = None
     statistics: CommitStatistics = field(default_factory=CommitStatistics)
     memory: Memory = field(default_factory=Memory)
-    _queue: deque[_Waiting[Any]] = field(default_factory=deque)
+    _queue: deque[Waiting[Any]] = field(default_factory=deque)
     _task: asyncio.Task[None] | None = None
+    _arrival: asyncio.Future[None] | None = None
 
     async def submit(self, act: Act[Outcome], *, weight: int = 1, timeout_s: float = DEFAULT_TIMEOUT_S) -> Outcome:
         """The act's outcome, after it was committed.
@@ -116,17 +96,19 @@ class CommitLoop:
         finally:
             patience.cancel()
 
-    def take_over(self, batch: Batch) -> list[asyncio.Future[Any]]:
+    def take_over(self, batch: Acts) -> list[asyncio.Future[Any]]:
         """What will be the outcomes of acts that another process hands over; raises RateLimitedError as `submit`."""
         return [self._enqueue(act, weight).caller for act, weight in batch]
 
-    def _enqueue(self, act: Act[Outcome], weight: int) -> _Waiting[Outcome]:
+    def _enqueue(self, act: Act[Outcome], weight: int) -> Waiting[Outcome]:
         if len(self._queue) >= MAX_WAITING:
             raise RateLimitedError("Too many changes are waiting: try again in a moment")
-        waiting: _Waiting[Outcome] = _Waiting(act, weight, asyncio.get_running_loop().create_future())
+        waiting: Waiting[Outcome] = Waiting(act, weight, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"commit {self.name}")
+        if self._arrival is not None:
+            _wake(self._arrival)
         return waiting
 
     async def drain(self, timeout_s: float = MAX_BATCH_S) -> None:
@@ -135,22 +117,36 @@ class CommitLoop:
             await asyncio.wait([self._task], timeout=timeout_s)
 
     async def _run(self) -> None:
-        while self._queue:
+        ahead: Batch | None = None
+        while self._queue or ahead is not None:
             host = await self.turns.wait() if self.turns is not None else None
-            batch = self._collect()
+            batch = self._next_batch(ahead)
+            ahead = None
             if host is not None:
-                batch = await self._hand_over(batch, host)
+                batch = Batch(await self._hand_over(batch.waiting, host), Work(self.now()))
             try:
-                await self._commit_batch(batch)
+                ahead = await self._commit_batch(batch)
             except Exception as error:
-                await self._fail(batch, error)
-            # Who was just answered and asks again at once is in the next batch, beside those who came meanwhile.
-            await asyncio.sleep(0)
-            if self.turns is not None:
-                # In the loop: acts that come while a turn is given back must find it running, or they wait for ever.
-                await self.turns.pause(lambda: bool(self._queue))
+                await self._fail(batch.waiting, error)
+            if ahead is None:
+                # Who was just answered and asks again at once is in the next batch, beside those who came meanwhile.
+                await asyncio.sleep(0)
+                if self.turns is not None:
+                    # In the loop: acts that come while a turn is given back must find it running, or wait for ever.
+                    await self.turns.pause(lambda: bool(self._queue))
 
-    async def _hand_over(self, batch: list[_Waiting[Any]], host: str) -> list[_Waiting[Any]]:
+    def _next_batch(self, ahead: Batch | None) -> Batch:
+        """What was decided ahead, and as much of the queue as there is room for."""
+        if ahead is not None:
+            ahead.waiting += self._collect(ahead)
+            return ahead
+        batch = Batch([], Work(self.now()))
+        # Half of many acts are written while the other half is decided: neither the database nor this thread idles.
+        halved = self.memory.is_of_use and len(self._queue) >= HALVED_FROM
+        batch.waiting += self._collect(batch, len(self._queue) // 2 if halved else MAX_ACTS)
+        return batch
+
+    async def _hand_over(self, batch: list[Waiting[Any]], host: str) -> list[Waiting[Any]]:
         """What is left of the batch to be committed here."""
         assert self.turns is not None
         assert self.turns.handover is not None
@@ -161,7 +157,7 @@ class CommitLoop:
             self.turns.leave_host()
             return batch
         self.turns.host_answered(is_shared=answer.is_shared)
-        left: list[_Waiting[Any]] = []
+        left: list[Waiting[Any]] = []
         for waiting, outcome in zip(batch, answer.outcomes, strict=True):
             if isinstance(outcome, Unanswered):
                 left.append(waiting)
@@ -169,24 +165,29 @@ class CommitLoop:
                 waiting.settle(outcome.error if isinstance(outcome, Refused) else outcome)
         return left
 
-    def _collect(self) -> list[_Waiting[Any]]:
-        batch: list[_Waiting[Any]] = []
-        weight = 0
-        while self._queue and len(batch) < MAX_ACTS:
+    def _collect(self, beside: Batch, most: int = MAX_ACTS) -> list[Waiting[Any]]:
+        """Acts from the queue that there is room for beside those of a batch, at most so many."""
+        collected: list[Waiting[Any]] = []
+        room, weight = min(MAX_ACTS - len(beside.waiting), most), beside.weight
+        while self._queue and len(collected) < room:
             weight += self._queue[0].weight
-            if batch and weight > MAX_WEIGHT:
+            if weight > MAX_WEIGHT and (collected or beside.waiting):
                 break
-            batch.append(self._queue.popleft())
-        return batch
+            collected.append(self._queue.popleft())
+        return collected
 
-    async def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
+    def _put_back(self, waiting: Sequence[Waiting[Any]]) -> None:
+        self._queue.extendleft(reversed(waiting))
+
+    async def _fail(self, batch: list[Waiting[Any]], error: Exception) -> None:
         """One bad act must not fail its neighbours: each of a failed batch is tried once more by itself."""
         open_acts = [waiting for waiting in batch if not waiting.is_settled]
         settled = isinstance(error, ExpectedError)
         if len(open_acts) > 1 and not settled:
             for waiting in open_acts:
                 try:
-                    await self._commit_batch([waiting])
+                    ahead = await self._commit_batch(Batch([waiting], Work(self.now())))
+                    self._put_back(ahead.waiting if ahead is not None else ())
                 except Exception as own_error:
                     await self._fail([waiting], own_error)
             return
@@ -194,53 +195,114 @@ class CommitLoop:
         for waiting in open_acts:
             waiting.settle(error)
 
-    async def _commit_batch(self, batch: list[_Waiting[Any]]) -> None:
-        if not batch:
-            return
+    async def _commit_batch(self, batch: Batch) -> Batch | None:
+        """Commit the batch and answer its callers; what was decided ahead meanwhile, if anything."""
+        if not batch.waiting:
+            return None
         started = self.clock()
         give_up = started + MAX_BATCH_S
         attempt = duplicates = 0
+        ahead: Batch | None = None
         self.statistics.batches += 1
-        self.statistics.largest_batch = max(self.statistics.largest_batch, len(batch))
-        settled: list[Any] | None = None
-        while settled is None:
+        self.statistics.largest_batch = max(self.statistics.largest_batch, len(batch.waiting))
+        while True:
             attempt += 1
             self.statistics.attempts += 1
             try:
-                settled = await self._attempt(batch, attempt, give_up)
-                continue
+                ahead = await self._attempt(batch, give_up)
+                break
             except PyMongoError as error:
                 duplicates += is_duplicate(error)
                 if not may_retry(error, duplicates):
                     raise
                 if self.clock() > give_up:
                     raise UnavailableError("The database is not available now: try again") from error
+            batch = Batch(batch.waiting, Work(self.now(), attempt + 1))
             pause = min(_BACKOFF_S * 2 ** min(attempt, 10), _MAX_BACKOFF_S)
             await asyncio.sleep(pause * self.jitter())
             if self.turns is not None:
                 self.turns.lost(attempt)
                 await self.turns.wait()
-        self.statistics.acts += len(settled)
-        self.on_batch(self.name, len(settled), attempt, self.clock() - started)
-        for waiting, outcome in zip(batch, settled, strict=False):
-            waiting.settle(outcome)
-        self._queue.extendleft(reversed(batch[len(settled) :]))
+        self.statistics.acts += len(batch.outcomes)
+        self.on_batch(self.name, len(batch.outcomes), attempt, self.clock() - started)
+        self._put_back(batch.waiting[len(batch.outcomes) :])
+        if ahead is None:
+            batch.settle()
+        else:
+            # Soon, and not now: the next batch is sent before those who are answered take up this thread.
+            asyncio.get_running_loop().call_soon(batch.settle)
+        return ahead
 
-    async def _attempt(self, batch: list[_Waiting[Any]], attempt: int, give_up: float) -> list[Any]:
-        """Outcomes (or ExpectedErrors) of the first acts of the batch; the rest needs another batch."""
+    async def _attempt(self, batch: Batch, give_up: float) -> Batch | None:
+        """Decide what of the batch is not decided yet, and commit; what was decided ahead meanwhile, if anything.
+
+        Acts that have no outcome afterwards need another batch.
+        """
         try:
             async with self.database.transaction() as session:
-                acts = [waiting.act for waiting in batch]
-                work, outcomes = await self._decided(acts, attempt, session)
-                if not work.is_proven:
-                    work, outcomes = await self._decided(acts, attempt + 1, session)
-                if writes := work.writes():
-                    await self._write(writes, session, give_up)
-                    self.memory.keep(work)
-                return outcomes
+                await self._decide(batch, session)
+                if not batch.work.is_proven:
+                    batch.work, batch.outcomes = Work(self.now(), batch.work.attempt + 1), []
+                    await self._decide(batch, session)
+                if not (writes := batch.work.writes()):
+                    return None
+                # As they will be once this is committed; if it is not, all is forgotten.
+                self.memory.keep(batch.work)
+                return await self._write_and_decide_ahead(writes, session, give_up)
         except BaseException:
             self.memory.forget()
             raise
+
+    async def _write_and_decide_ahead(
+        self, writes: Mapping[str, Sequence[Write]], session: Session, give_up: float
+    ) -> Batch | None:
+        writing = asyncio.ensure_future(self._write(writes, session, give_up))
+        ahead = Batch([], Work(self.now()))
+        try:
+            if self.memory.is_of_use:
+                await self._decide_ahead(ahead, writing)
+            await writing
+        except BaseException:
+            writing.cancel()
+            self._put_back(ahead.waiting)
+            raise
+        if not ahead.waiting:
+            return None
+        if not ahead.work.is_proven:
+            self._put_back(ahead.waiting)
+            return None
+        return ahead
+
+    async def _decide_ahead(self, ahead: Batch, writing: asyncio.Future[None]) -> None:
+        """Decide acts as they arrive, by memory alone, until what is being written has been."""
+        unknown: list[Waiting[Any]] = []
+        while not writing.done():
+            arrival = self._arrival = asyncio.get_running_loop().create_future()
+            writing.add_done_callback(partial(_wake, arrival))
+            if self._queue:
+                unknown += self._decide_by_memory(ahead)
+            await arrival
+        self._arrival = None
+        self._put_back(unknown)
+
+    def _decide_by_memory(self, ahead: Batch) -> list[Waiting[Any]]:
+        """Add what the queue holds to the batch; the acts that need to read something."""
+        arrived = self._collect(ahead)
+        try:
+            is_known = recalled(ahead.work, self.memory, [each.act for each in arrived])
+            known = [each for each, is_so in zip(arrived, is_known, strict=True) if is_so]
+            unknown = [each for each, is_so in zip(arrived, is_known, strict=True) if not is_so]
+            outcomes = decide(ahead.work, [each.act for each in known]) if known else []
+        except NotReadError:
+            return arrived
+        except Exception:
+            # Decided by themselves, they will fail by themselves.
+            undone = [*ahead.waiting, *arrived]
+            ahead.waiting, ahead.outcomes, ahead.work = [], [], Work(self.now())
+            return undone
+        ahead.waiting += known[: len(outcomes)]
+        ahead.outcomes += outcomes
+        return [*known[len(outcomes) :], *unknown]
 
     async def _write(self, writes: Mapping[str, Sequence[Write]], session: Session, give_up: float) -> None:
         # The shortest first: a conflict over what all write shows before the rest is sent in vain.
@@ -252,24 +314,24 @@ class CommitLoop:
                 raise
             await commit(session, give_up, self.jitter, self.clock)
 
-    async def _decided(self, acts: Sequence[Act[Any]], attempt: int, session: Session) -> tuple[Work, list[Any]]:
-        work = Work(self.now(), attempt)
-        await self._read(work, acts, session)
-        return work, _decide(work, acts)
+    async def _decide(self, batch: Batch, session: Session) -> None:
+        if acts := batch.undecided:
+            await self._read(batch.work, acts, session)
+            batch.outcomes += decide(batch.work, acts)
 
     async def _read(self, work: Work, acts: Sequence[Act[Any]], session: Session) -> None:
         rounds = [act.reads(work) for act in acts]
-        for _ in range(_MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             wanted = [(iterator, next(iterator, None)) for iterator in rounds]
             rounds = [iterator for iterator, reads in wanted if reads is not None]
             if not rounds:
                 return
-            for read in _merged(work, self.memory, [read for _, reads in wanted for read in reads or ()]):
+            for read in missing(work, self.memory, [read for _, reads in wanted for read in reads or ()]):
                 limit, sort = (MAX_LIMIT, None) if read.last is None else (1, [(read.last, -1)])
                 filter = _filter(read)
                 found = await self.database.find(read.collection, filter, limit=limit, sort=sort, session=session)
                 work.add_read(read, found)
-        raise RuntimeError(f"an act of {self.name} asks for more than {_MAX_ROUNDS} rounds of reads")
+        raise RuntimeError(f"an act of {self.name} asks for more than {MAX_ROUNDS} rounds of reads")
 
 
 class CommitLoops:
@@ -305,38 +367,12 @@ class CommitLoops:
         await asyncio.gather(*(loop.drain() for loop in self.loops.values()))
 
 
-def _decide(work: Work, acts: Sequence[Act[Any]]) -> list[Any]:
-    outcomes: list[Any] = []
-    for act in acts:
-        overlay = work.overlay()
-        try:
-            outcomes.append(act.decide(overlay))
-            overlay.merge()
-        except ExpectedError as refusal:
-            outcomes.append(refusal)
-        except NotReadError:
-            if not outcomes:
-                raise
-            break
-    return outcomes
-
-
-def _merged(work: Work, memory: Memory, reads: Sequence[Read]) -> list[Read]:
-    """What the database must be asked, each collection once; the rest is taken as new or recalled, at a first try."""
-    together: dict[Kind, dict[Values, None]] = {}
-    for read in reads:
-        if read.expected_new and work.attempt == 1:
-            work.assume_absent(read)
-        else:
-            together.setdefault(read.kind, {}).update(dict.fromkeys(read.values))
-    wanted = (work.has_read(Read.of(kind, values)) for kind, values in together.items())
-    missing = [read for read in wanted if read is not None]
-    if work.attempt > 1:
-        return missing
-    return [unknown for read in missing if (unknown := memory.recall(work, read)) is not None]
-
-
 def _filter(read: Read) -> Mapping[str, Any]:
     if len(read.fields) == 1:
         return {read.fields[0]: {"$in": [value for (value,) in read.values]}}
     return {"$or": [dict(zip(read.fields, values, strict=True)) for values in read.values]}
+
+
+def _wake(waiter: asyncio.Future[None], _: object = None) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -26,6 +26,11 @@ class Memory:
     _lasts: dict[Read, Document] = field(default_factory=dict)
     _documents: OrderedDict[tuple[str, str], Document] = field(default_factory=OrderedDict)
 
+    @property
+    def is_of_use(self) -> bool:
+        """Whether anything can be decided by memory alone."""
+        return bool(self._lasts)
+
     def recall(self, work: Work, read: Read) -> Read | None:
         """Give the work what is remembered of this read; what is left to be read, or None."""
         if read.last is not None:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from datastores.commit import CommitLoop, Turns
-from datastores.commit.handover import Batch
+from datastores.commit.handover import Acts
 
 from .database import SimulatedDatabase
 from .faults import Faults
@@ -59,7 +59,7 @@ class Process:
             self._loops[name] = CommitLoop(self.database, name, self.now, jitter, clock=clock, turns=turns)
         return self._loops[name]
 
-    def _take_over(self, name: str, batch: Batch) -> Sequence[asyncio.Future[Any]]:
+    def _take_over(self, name: str, batch: Acts) -> Sequence[asyncio.Future[Any]]:
         return self.loop(name).take_over(batch)
 
     async def run(self, request: Coroutine[Any, Any, Any]) -> Any:

@@ -129,7 +129,7 @@ async def test_what_cannot_be_handed_over_is_committed_where_it_came_from(
 async def test_expected_errors_travel_and_others_leave_the_act_to_its_sender() -> None:
     running = asyncio.get_running_loop()
 
-    def take_over(name: str, batch: handover.Batch) -> list[asyncio.Future[object]]:
+    def take_over(name: str, batch: handover.Acts) -> list[asyncio.Future[object]]:
         futures: list[asyncio.Future[object]] = [running.create_future() for _ in range(3)]
         futures[0].set_result(name)
         futures[1].set_exception(ConflictError("not now"))
@@ -154,7 +154,7 @@ async def test_expected_errors_travel_and_others_leave_the_act_to_its_sender() -
 async def test_what_is_not_a_value_of_the_datastores_is_not_taken_over(value: object) -> None:
     taken: list[object] = []
 
-    def take_over(_: str, batch: handover.Batch) -> list[asyncio.Future[object]]:
+    def take_over(_: str, batch: handover.Acts) -> list[asyncio.Future[object]]:
         taken.extend(batch)
         return []
 
@@ -182,7 +182,7 @@ async def test_values_travel_by_the_names_of_their_fields(monkeypatch: pytest.Mo
 async def test_garbage_ends_a_connection_and_nothing_else() -> None:
     running = asyncio.get_running_loop()
 
-    def take_over(_: str, batch: handover.Batch) -> list[asyncio.Future[object]]:
+    def take_over(_: str, batch: handover.Acts) -> list[asyncio.Future[object]]:
         future: asyncio.Future[object] = running.create_future()
         future.set_result("done")
         return [future]
