@@ -52,10 +52,11 @@ def _ignore(_name: str, _acts: int, _attempts: int, _seconds: float) -> None:
 
 @dataclass(slots=True)
 class CommitStatistics:
-    """What a loop has done since it started."""
+    """What a loop has done since it started; of its acts `ahead` were decided while another batch was written."""
 
     batches: int = 0
     acts: int = 0
+    ahead: int = 0
     attempts: int = 0
     largest_batch: int = 0
     failed: int = 0
@@ -271,6 +272,7 @@ class CommitLoop:
         if not ahead.work.is_proven:
             self._put_back(ahead.waiting)
             return None
+        self.statistics.ahead += len(ahead.outcomes)
         return ahead
 
     async def _decide_ahead(self, ahead: Batch, writing: asyncio.Future[None]) -> None:

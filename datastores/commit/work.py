@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from datastores.mongo import Document
 from datastores.writes import Delete, Insert, Replace, Update, Write
 
 Outcome_co = TypeVar("Outcome_co", covariant=True)
 Values = tuple[Any, ...]
+_BY_ID: Final = ("_id",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class Read:
     expected_new: bool = False
     last: str | None = None
     guard: Read | None = None
+
+    def __hash__(self) -> int:
+        # Of what tells reads apart, and no more: reads are keys wherever an act looks something up.
+        return hash((self.collection, self.values))
 
     @property
     def kind(self) -> Kind:
@@ -51,7 +56,7 @@ def by_id(collection: str, *ids: str, guard: Read | None = None) -> Read:
     With a `guard` (see `last_row`) they may be taken from memory instead of the database: nobody changes them without
     appending to that log, so a row of ours that takes the next number proves that nobody has.
     """
-    return Read(collection, ("_id",), tuple((id,) for id in ids), guard=guard)
+    return Read(collection, _BY_ID, tuple((id,) for id in ids), guard=guard)
 
 
 def last_row(collection: str, number: str, **fields: Any) -> Read:
@@ -65,7 +70,7 @@ def by_new_id(collection: str, *ids: str) -> Read:
     The first try of a batch takes them to be absent and leaves it to the unique index to object. Where an act comes to
     an outcome without inserting them, the batch is decided again with what is there.
     """
-    return Read(collection, ("_id",), tuple((id,) for id in ids), expected_new=True)
+    return Read(collection, _BY_ID, tuple((id,) for id in ids), expected_new=True)
 
 
 def by_fields(collection: str, **fields: Any) -> Read:
@@ -107,8 +112,11 @@ class Work:
         key = (collection, id)
         work: Work | None = self
         while work is not None:
+            # Falsy is what is absent or not known here, and no document is.
+            if document := work._documents.get(key):
+                return document
             if key in work._documents:
-                return work._documents[key]
+                return None
             if key in work._assumed:
                 work._trusted.add(key)
                 return None
@@ -119,8 +127,10 @@ class Work:
         """The last row of a log, those of this batch included; the act must have asked for it by this `last_row`."""
         work: Work | None = self
         while work is not None:
+            if row := work._lasts.get(read):
+                return row
             if read in work._lasts:
-                return work._lasts[read]
+                return None
             work = work._parent
         raise NotReadError(f"{read.collection} {read.values}")
 
@@ -195,13 +205,16 @@ class Work:
         found = self._found.setdefault((read.collection, read.fields), {})
         for values in read.values:
             found.setdefault(values, [])
+        by_ids = read.fields == _BY_ID
         for document in documents:
-            self._documents.setdefault((read.collection, document["_id"]), document)
-            self._stored.add((read.collection, document["_id"]))
-            ids = found[tuple(document.get(name) for name in read.fields)]
-            if document["_id"] not in ids:
-                ids.append(document["_id"])
-        if read.fields == ("_id",):
+            id = document["_id"]
+            key = (read.collection, id)
+            self._documents.setdefault(key, document)
+            self._stored.add(key)
+            ids = found[(id,) if by_ids else tuple(document.get(name) for name in read.fields)]
+            if id not in ids:
+                ids.append(id)
+        if by_ids:
             for (id,) in read.values:
                 self._documents.setdefault((read.collection, id), None)
 

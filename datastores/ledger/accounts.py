@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, TypedDict, cast
 
 from pymongo import ASCENDING, IndexModel
@@ -19,6 +20,7 @@ from .currencies import MAX_MINOR_UNITS
 
 ACCOUNTS: Final = "accounts"
 MAX_WALLETS: Final = 250
+MAX_WALLET_IDS: Final = 16_384
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ACCOUNTS: [
@@ -103,6 +105,7 @@ class Balance(TypedDict):
     version: int
 
 
+@lru_cache(MAX_WALLET_IDS)
 def wallet_id(owner_id: str, currency: str) -> str:
     """The id of the one wallet that a person has in a currency, whether or not it is open yet."""
     return derived_id("wal", owner_id, currency)

@@ -75,12 +75,12 @@ def plain(value: Any) -> Any:
 
 def seal(salt: str, value: Json) -> str:
     """The digest that stands for a private value; `salt` is hex."""
-    return hashlib.sha256(bytes.fromhex(salt) + canonical(value)).hexdigest()
+    return _sealed(bytes.fromhex(salt), value)
 
 
 def part_salt(salt: str, part: str) -> str:
     """The salt of one part of an entry: showing it says nothing of the salts of the other parts."""
-    return hmac.digest(bytes.fromhex(salt), part.encode(), "sha256").hex()
+    return _part_salt(bytes.fromhex(salt), part).hex()
 
 
 def request_part(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,13 +103,77 @@ def body(entry: Mapping[str, Any]) -> dict[str, Any]:
 
     `id` and all that every party of the entry may know stand open: people and merchants by their ids alone.
     """
+    salt = bytes.fromhex(entry["salt"])
     sealed: dict[str, Any] = {name: entry[name] for name in _PUBLIC}
     sealed["id"] = entry["_id"]
-    sealed["request"] = seal(request_salt(entry), request_part(entry))
-    sealed["legs"] = [seal(leg_salt(entry, index), leg) for index, leg in enumerate(entry["legs"])]
+    sealed["request"] = _sealed(_part_salt(salt, "request"), request_part(entry))
+    sealed["legs"] = [_sealed(_part_salt(salt, f"leg/{index}"), leg) for index, leg in enumerate(entry["legs"])]
     return sealed
+
+
+def entry_hash(entry: Mapping[str, Any]) -> str:
+    """`chained(entry["previous_hash"], body(entry))`, spelled out: every entry that is appended pays for it."""
+    salt = bytes.fromhex(entry["salt"])
+    expires_at = entry["expires_at"]
+    request = _sealed(_part_salt(salt, "request"), request_part(entry))
+    legs = [
+        _digest(
+            _part_salt(salt, f"leg/{index}"),
+            {
+                "account_id": leg["account_id"],
+                "currency": leg["currency"],
+                "delta": str(leg["delta"]),
+                "owner_id": leg["owner_id"],
+                "pending_in_after": str(leg["pending_in_after"]),
+                "pending_out_after": str(leg["pending_out_after"]),
+                "posted_after": str(leg["posted_after"]),
+                "status_after": leg["status_after"],
+                "version_after": str(leg["version_after"]),
+            },
+        )
+        for index, leg in enumerate(entry["legs"])
+    ]
+    spelled = {
+        "amount": str(entry["amount"]),
+        "code": entry["code"],
+        "created_at": entry["created_at"].isoformat(timespec="milliseconds") + "Z",
+        "currency": entry["currency"],
+        "event_type": entry["event_type"],
+        "expires_at": None if expires_at is None else plain(expires_at),
+        "final": entry["final"],
+        "id": entry["_id"],
+        "kind": entry["kind"],
+        "legs": legs,
+        "memo_digest": entry["memo_digest"],
+        "merchants": entry["merchants"],
+        "order_id": entry["order_id"],
+        "partition": entry["partition"],
+        "payment_request_id": entry["payment_request_id"],
+        "pending_id": entry["pending_id"],
+        "quote_id": entry["quote_id"],
+        "recipient_id": entry["recipient_id"],
+        "request": request,
+        "reverses": entry["reverses"],
+        "sender_id": entry["sender_id"],
+        "seq": str(entry["seq"]),
+        "state": entry["state"],
+    }
+    return _digest(bytes.fromhex(entry["previous_hash"]), hashlib.sha256(orjson.dumps(spelled)).digest())
 
 
 def chained(previous_hash: str, sealed_body: Json) -> str:
     """The hash of an entry with this body that follows the entry with that hash; hex."""
     return hashlib.sha256(bytes.fromhex(previous_hash) + hashlib.sha256(canonical(sealed_body)).digest()).hexdigest()
+
+
+def _sealed(salt: bytes, value: Json) -> str:
+    return hashlib.sha256(salt + canonical(value)).hexdigest()
+
+
+def _digest(salt: bytes, sorted_part: bytes | Mapping[str, Any]) -> str:
+    part = sorted_part if isinstance(sorted_part, bytes) else orjson.dumps(sorted_part)
+    return hashlib.sha256(salt + part).hexdigest()
+
+
+def _part_salt(salt: bytes, part: str) -> bytes:
+    return hmac.digest(salt, part.encode(), "sha256")

@@ -33,13 +33,19 @@ PARTITION: Final = "main"
 # Every change of an account appends an entry, so whoever has the next number knows that no account has changed.
 LAST: Final = last_row(ENTRIES, "seq", partition=PARTITION)
 MAX_LEGS: Final = 10
+# Of every query by merchants, so that their index can answer it.
+SEEN_BY_MERCHANTS: Final[Document] = {"merchants.0": {"$exists": True}}
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ENTRIES: [
         IndexModel([("partition", ASCENDING), ("seq", ASCENDING)], unique=True, name="partition_seq"),
-        IndexModel([("caller", ASCENDING), ("key", ASCENDING)], unique=True, name="caller_key"),
         IndexModel([("legs.account_id", ASCENDING), ("seq", DESCENDING)], name="account_seq"),
-        IndexModel([("merchants", ASCENDING), ("seq", ASCENDING)], name="merchants_seq"),
+        # Of the entries that some merchant sees: most have none, and would all be keys of nothing.
+        IndexModel(
+            [("merchants", ASCENDING), ("seq", ASCENDING)],
+            partialFilterExpression=SEEN_BY_MERCHANTS,
+            name="merchant_feed",
+        ),
         IndexModel(
             [("pending_id", ASCENDING)], unique=True, partialFilterExpression={"final": True}, name="pending_final"
         ),
@@ -251,7 +257,7 @@ def append(work: Work, command: Command, draft: Draft) -> Entry:
         "previous_hash": previous["hash"],
         "hash": "",
     }
-    entry["hash"] = chain.chained(previous["hash"], chain.body(entry))
+    entry["hash"] = chain.entry_hash(entry)
     work.insert(ENTRIES, cast(dict[str, Any], entry))
     return entry
 

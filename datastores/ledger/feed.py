@@ -9,7 +9,7 @@ from pymongo import ASCENDING, DESCENDING
 
 from datastores.mongo import Database, Document
 
-from .entries import ENTRIES, Entry, EntryState
+from .entries import ENTRIES, SEEN_BY_MERCHANTS, Entry, EntryState
 
 MAX_EVENTS: Final = 1_000
 
@@ -63,4 +63,4 @@ async def account_events_after(database: Database, account_ids: Sequence[str], s
 
 def _filter(merchants: Sequence[str], types: Sequence[str] | None) -> Document:
     wanted: Document = {"$type": "string"} if types is None else {"$in": list(types)}
-    return {"merchants": {"$in": list(merchants)}, "event_type": wanted}
+    return {"merchants": {"$in": list(merchants)}, "event_type": wanted, **SEEN_BY_MERCHANTS}

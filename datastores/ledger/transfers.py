@@ -247,24 +247,24 @@ def _refused(work: Work, transfer: Transfer) -> ExpectedError | None:
         return TransferRefusedError("This wallet is frozen or closed: it cannot pay", code="ACCOUNT_FROZEN")
     if payee["status"] != WalletStatus.OPEN:
         return TransferRefusedError("The wallet to be paid is frozen or closed", code="ACCOUNT_FROZEN")
-    needed = transfer.amount + transfer.fee_amount
+    needed, at = transfer.amount + transfer.fee_amount, ledger_time(work)
     if not may_overdraw(payer) and available(payer) < needed:
         text = "There is not enough money in this wallet"
         return InsufficientFundsError(text, available=money(available(payer), transfer.currency))
-    if transfer.kind in BOUNDED and (error := _limited(work, transfer, payer, payee)) is not None:
+    if transfer.kind in BOUNDED and (error := _limited(transfer, payer, payee, at)) is not None:
         return error
     most = max(payee["posted"] + payee["pending_in"] + transfer.amount, needed + payer["pending_out"] - payer["posted"])
     if most > MAX_MINOR_UNITS:
         limit = money(MAX_MINOR_UNITS, transfer.currency)
         return LimitExceededError("A balance cannot grow that large", limit=limit, window=BALANCE, frees_at=None)
-    return overflow_refusal(payer, needed, ledger_time(work)) if transfer.kind in COUNTED else None
+    return overflow_refusal(payer, needed, at) if transfer.kind in COUNTED else None
 
 
 def _limited(
-    work: Work, transfer: Transfer, payer: Mapping[str, Any], payee: Mapping[str, Any]
+    transfer: Transfer, payer: Mapping[str, Any], payee: Mapping[str, Any], at: datetime
 ) -> ExpectedError | None:
     needed, tier = transfer.amount + transfer.fee_amount, transfer.default_tier
-    error = outgoing_refusal(payer, needed, ledger_time(work), tier) if transfer.kind in COUNTED else None
+    error = outgoing_refusal(payer, needed, at, tier) if transfer.kind in COUNTED else None
     return error or incoming_refusal(payee, transfer.amount, tier)
 
 

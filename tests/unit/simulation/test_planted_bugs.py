@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -11,6 +12,7 @@ from pymongo.errors import PyMongoError
 
 from datastores import ledger
 from datastores.commit import Act, CommitLoop, Work, loops
+from datastores.commit.batches import Batch
 from datastores.commit.memory import Memory
 from datastores.errors import ExpectedError
 from datastores.ids import derived_id
@@ -141,6 +143,20 @@ def remember_accounts_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Memory, "keep", the_first)
 
 
+def remember_what_was_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Memory, "forget", lambda memory: None)
+
+
+def answer_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    decide_ahead = CommitLoop._decide_ahead
+
+    async def and_tell(loop: CommitLoop, ahead: Batch, writing: asyncio.Future[None]) -> None:
+        await decide_ahead(loop, ahead, writing)
+        ahead.settle()
+
+    monkeypatch.setattr(CommitLoop, "_decide_ahead", and_tell)
+
+
 def use_quotes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     update = Work.update
 
@@ -196,6 +212,8 @@ PLANTED: list[tuple[Plant, bool, str]] = [
     (capture_what_is_over, True, "HOLD_EXPIRED"),
     (expire_by_the_clock_of_the_process, True, "where the model says"),
     (remember_accounts_as_they_were, True, "sums to"),
+    (remember_what_was_not_committed, True, "a commit brings"),
+    (answer_before_the_commit, True, "acknowledged and not there"),
     (use_quotes_twice, True, "where the model says ('REFUSED', 'CONFLICT')"),
     (swap_after_the_end_of_a_quote, True, "QUOTE_EXPIRED"),
     (count_limits_outside_the_transaction, True, "by day, and the model says"),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_type_hints
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datastores.ledger import chain
+from datastores.ledger.entries import Entry, Leg
 
 ENTRY: dict[str, Any] = {
     "_id": "ent_01JD0000000000000000000000",
@@ -65,3 +69,37 @@ def test_a_sealed_part_opens_with_its_salt_and_shows_nothing_of_the_others() -> 
 
     assert len(salts) == 4
     assert chain.body(ENTRY)["legs"][1] == chain.seal(chain.leg_salt(ENTRY, 1), ENTRY["legs"][1])
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+AMOUNTS = st.integers(-(2**63), 2**63 - 1)
+TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(
+    lambda time: time.replace(microsecond=time.microsecond // 1000 * 1000)
+)
+HEX = st.binary(min_size=32, max_size=32).map(bytes.hex)
+BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    str: TEXTS,
+    int: AMOUNTS,
+    bool: st.booleans(),
+    datetime: TIMES,
+    str | None: st.none() | TEXTS,
+    datetime | None: st.none() | TIMES,
+    list[str]: st.lists(TEXTS, max_size=3),
+    dict[str, Any] | None: st.none() | st.dictionaries(TEXTS, TEXTS | AMOUNTS | TIMES | st.none(), max_size=3),
+}
+LEGS = st.fixed_dictionaries({name: BY_TYPE[kind] for name, kind in get_type_hints(Leg).items()})
+ENTRIES = st.fixed_dictionaries(
+    {
+        name: st.lists(LEGS, max_size=4)
+        if name == "legs"
+        else HEX
+        if name in ("salt", "previous_hash")
+        else BY_TYPE[kind]
+        for name, kind in get_type_hints(Entry).items()
+    }
+)
+
+
+@given(ENTRIES)
+def test_what_is_spelled_out_for_an_entry_is_the_hash_of_its_body(entry: dict[str, Any]) -> None:
+    assert chain.entry_hash(entry) == chain.chained(entry["previous_hash"], chain.body(entry))
