@@ -22,6 +22,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -271,7 +272,7 @@ class Handover:
 
 def made(of: type, values: dict[str, Any]) -> Any:
     """The frozen dataclass with these values, which must be all its fields and no others; for frames alone."""
-    if not _is_value(of) or {each.name for each in fields(of)} != values.keys():
+    if not _is_value(of) or frozenset(_names(of)) != values.keys():
         raise pickle.UnpicklingError(f"{of.__qualname__} has other fields here")
     value: Any = object.__new__(of)
     for name, each in values.items():
@@ -285,7 +286,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if not _is_value(type(value)):
             return NotImplemented
-        return made, (type(value), {each.name: getattr(value, each.name) for each in fields(value)})
+        kind: type = type(value)
+        return made, (kind, {name: getattr(value, name) for name in _names(kind)})
 
 
 class _Unpickler(pickle.Unpickler):
@@ -306,6 +308,11 @@ class _Unpickler(pickle.Unpickler):
 def _is_value(found: type) -> bool:
     parameters = getattr(found, _PARAMETERS, None)
     return parameters is not None and bool(parameters.frozen)
+
+
+@cache
+def _names(of: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(of))
 
 
 def _told(outcome: Any) -> Any:

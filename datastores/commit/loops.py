@@ -126,7 +126,7 @@ class CommitLoop:
             if host is not None:
                 batch = Batch(await self._hand_over(batch.waiting, host), Work(self.now()))
             try:
-                ahead = await self._commit_batch(batch)
+                ahead = await self._commit_batch(batch, must_be_here=host is not None)
             except Exception as error:
                 await self._fail(batch.waiting, error)
             if ahead is None:
@@ -187,7 +187,7 @@ class CommitLoop:
         if len(open_acts) > 1 and not settled:
             for waiting in open_acts:
                 try:
-                    ahead = await self._commit_batch(Batch([waiting], Work(self.now())))
+                    ahead = await self._commit_batch(Batch([waiting], Work(self.now())), must_be_here=True)
                     self._put_back(ahead.waiting if ahead is not None else ())
                 except Exception as own_error:
                     await self._fail([waiting], own_error)
@@ -196,8 +196,12 @@ class CommitLoop:
         for waiting in open_acts:
             waiting.settle(error)
 
-    async def _commit_batch(self, batch: Batch) -> Batch | None:
-        """Commit the batch and answer its callers; what was decided ahead meanwhile, if anything."""
+    async def _commit_batch(self, batch: Batch, *, must_be_here: bool = False) -> Batch | None:
+        """Commit the batch and answer its callers; what was decided ahead meanwhile, if anything.
+
+        A batch that loses against the process that has the turn is queued again, to be handed over to it, unless that
+        was tried already.
+        """
         if not batch.waiting:
             return None
         started = self.clock()
@@ -222,8 +226,11 @@ class CommitLoop:
             pause = min(_BACKOFF_S * 2 ** min(attempt, 10), _MAX_BACKOFF_S)
             await asyncio.sleep(pause * self.jitter())
             if self.turns is not None:
-                self.turns.lost(attempt)
-                await self.turns.wait()
+                self.turns.lost()
+                if await self.turns.wait() is not None and not must_be_here:
+                    # Nothing of it has happened: who has the turn commits it with the next batch.
+                    self._put_back(batch.waiting)
+                    return None
         self.statistics.acts += len(batch.outcomes)
         self.on_batch(self.name, len(batch.outcomes), attempt, self.clock() - started)
         self._put_back(batch.waiting[len(batch.outcomes) :])

@@ -20,8 +20,9 @@ from .handover import Handover
 TURN_S: Final = 0.3
 # Longer than a turn, so that a process that ends in the middle of a batch does not let two others in.
 LEASE_S: Final = 1.0
+# For so long after its end a turn goes on while the lease is asked for anew.
+RENEWAL_S: Final = 0.3
 MAX_WAIT_S: Final = 2.0
-LOSSES: Final = 2
 REMEMBERED_S: Final = 10.0
 _POLL_S: Final = 0.015
 _YIELD_S: Final = 0.03
@@ -48,11 +49,11 @@ class Turns:
     _turn_ends: float | None = None
     _is_wanted: bool = False
     _host: str | None = None
+    _renewal: asyncio.Task[bool] | None = None
 
-    def lost(self, attempt: int) -> None:
-        """A batch has lost against another process, for the `attempt`th time."""
-        if attempt >= LOSSES:
-            self._contended_until = self.clock() + REMEMBERED_S
+    def lost(self) -> None:
+        """A batch has lost against another process."""
+        self._contended_until = self.clock() + REMEMBERED_S
 
     async def wait(self) -> str | None:
         """Return when it is this process's turn, or when it has waited long enough.
@@ -68,6 +69,10 @@ class Turns:
                 await asyncio.sleep(_YIELD_S)
             elif self.handover is not None and self.handover.has_guests:
                 self._contended_until = now + REMEMBERED_S
+                if now < self._turn_ends + RENEWAL_S:
+                    # The lease lasts longer than the turn: it is asked for anew beside the next batch.
+                    self._renew()
+                    return None
         if now > self._contended_until:
             self._turn_ends = self._host = None
             return None
@@ -106,27 +111,35 @@ class Turns:
         except PyMongoError:
             return
 
-    async def _contend(self, now: float) -> str | None:
+    def _renew(self) -> None:
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._ask(wants=False), name=f"turn of {self.name}")
+
+    async def _ask(self, *, wants: bool) -> bool:
+        """Ask for the lease once, and note the answer; whether there is anything to wait for."""
         address = self.handover.address if self.handover is not None else None
-        wants = False
-        while self.clock() < now + MAX_WAIT_S:
-            try:
-                lease = await leases.contend(self.database, self._lease, self.owner, LEASE_S, address, wants=wants)
-            except PyMongoError:
-                break
-            if lease is not None and lease["owner"] == self.owner:
-                self._turn_ends = self.clock() + TURN_S
-                self._is_wanted = lease["is_wanted"]
-                return None
+        try:
+            lease = await leases.contend(self.database, self._lease, self.owner, LEASE_S, address, wants=wants)
+        except PyMongoError:
             self._turn_ends = None
-            self._contended_until = self.clock() + REMEMBERED_S
-            if lease is not None and self.handover is not None and self.handover.reaches(lease["address"]):
-                self._host = lease["address"]
-                return self._host
+            return False
+        if lease is not None and lease["owner"] == self.owner:
+            self._turn_ends = self.clock() + TURN_S
+            self._is_wanted = lease["is_wanted"]
+            return False
+        self._turn_ends = None
+        self._contended_until = self.clock() + REMEMBERED_S
+        if lease is not None and self.handover is not None and self.handover.reaches(lease["address"]):
+            self._host = lease["address"]
+            return False
+        return True
+
+    async def _contend(self, now: float) -> str | None:
+        wants = False
+        while self.clock() < now + MAX_WAIT_S and await self._ask(wants=wants):
             wants = True
             await asyncio.sleep(_POLL_S * (0.5 + self.jitter()))
-        self._turn_ends = None
-        return None
+        return self._host
 
     @property
     def _lease(self) -> str:

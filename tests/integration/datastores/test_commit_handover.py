@@ -11,7 +11,6 @@ import pytest
 
 from datastores.commit import CommitLoop, CommitLoops, Read, Turns, Work, by_id, handover
 from datastores.commit.handover import Handover, NotHandedOverError, Refused, Unanswered
-from datastores.commit.turns import LOSSES
 from datastores.errors import ConflictError
 from datastores.ledger import OpenWallet
 from datastores.mongo import Database
@@ -44,7 +43,7 @@ def contended(loops: CommitLoops) -> CommitLoop:
     """The loop of this process, once its batches have lost against another's."""
     loop = loops["ledger"]
     assert loop.turns is not None
-    loop.turns.lost(LOSSES)
+    loop.turns.lost()
     return loop
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from datastores import leases
 from datastores.commit import CommitLoop, Read, Turns, Work, by_id
-from datastores.commit.turns import LOSSES, MAX_WAIT_S
+from datastores.commit.turns import MAX_WAIT_S
 from datastores.mongo import Database
 
 LIMIT_S = 20.0
@@ -32,15 +32,12 @@ class Count:
 
 def contended(database: Database) -> Turns:
     turns = Turns(database, "test")
-    turns.lost(LOSSES)
+    turns.lost()
     return turns
 
 
 async def test_nobody_takes_turns_until_batches_lose(bare_database: Database) -> None:
-    turns = Turns(bare_database, "test")
-
-    turns.lost(LOSSES - 1)
-    await turns.wait()
+    await Turns(bare_database, "test").wait()
 
     assert await bare_database.count(leases.LEASES, {}) == 0
 
@@ -64,7 +61,7 @@ async def test_who_waits_too_long_goes_on_without_a_turn(bare_database: Database
     times = iter(range(1_000))
     await leases.acquire(bare_database, "turn/test", "a process that does not end its turn", 60)
     turns = Turns(bare_database, "test", clock=lambda: float(next(times)) * MAX_WAIT_S / 8)
-    turns.lost(LOSSES)
+    turns.lost()
 
     async with asyncio.timeout(LIMIT_S):
         await turns.wait()
