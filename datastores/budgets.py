@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypedDict
 
-from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, IndexModel
 
 from .mongo import Database
 
@@ -36,11 +36,8 @@ async def settle(
 
     Two commands, whatever the number of clients.
     """
-    writes = [
-        UpdateOne({"_id": client}, _adding(amount, bucket, restore_per_s), upsert=True)
-        for client, amount in spent.items()
-    ]
-    await database.bulk_write(BUDGETS, writes, ordered=False)
+    updates = {client: _adding(amount, bucket, restore_per_s) for client, amount in spent.items()}
+    await database.update_by_ids(BUDGETS, updates, upsert=True)
     found = await database.by_ids(BUDGETS, list(spent))
     return {each["_id"]: float(each["level"]) for each in found if each is not None}
 

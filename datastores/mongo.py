@@ -354,7 +354,7 @@ class Database:
     async def update_by_ids(
         self,
         collection: str,
-        updates: Mapping[str, Filter | Sequence[Filter]],
+        updates: Mapping[Any, Filter | Sequence[Filter]],
         *,
         upsert: bool = False,
         session: Session | None = None,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypedDict, cast
 
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from .clock import utc_now
 from .errors import ConflictError, NotFoundError
@@ -350,8 +350,8 @@ async def _claim(database: Database, merchant_ids: Sequence[str], mode: Mode, se
     """Give these merchants the mode, where they have none; raises ConflictError where one has the other."""
     if not merchant_ids:
         return
-    claims = [UpdateOne({"_id": id}, {"$setOnInsert": {"mode": mode.value}}, upsert=True) for id in merchant_ids]
-    await database.bulk_write(MERCHANT_MODES, claims, session=session)
+    claim = {"$setOnInsert": {"mode": mode.value}}
+    await database.update_by_ids(MERCHANT_MODES, dict.fromkeys(merchant_ids, claim), upsert=True, session=session)
     others = {"_id": {"$in": list(merchant_ids)}, "mode": {"$ne": mode.value}}
     if (other := await database.find_one(MERCHANT_MODES, others, session=session)) is not None:
         raise ConflictError(

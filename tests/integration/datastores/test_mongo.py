@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from pymongo import UpdateOne
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pymongo.uri_parser import parse_uri
 
-from datastores.mongo import Database, Driver, Write
+from datastores.mongo import Database, Driver
 
 LARGE = "x" * 1_000_000
 
@@ -92,14 +91,11 @@ async def shelf(mongodb_uri: str, mongo_driver: Driver, sent: Sent) -> AsyncIter
 
 
 async def test_what_is_written_in_a_transaction_is_made_where_it_was_not(shelf: Database) -> None:
-    writes: list[Write] = [
-        UpdateOne({"_id": 1}, {"$setOnInsert": {"shelf": 9}}, upsert=True),
-        UpdateOne({"_id": "new"}, {"$setOnInsert": {"shelf": 9}}, upsert=True),
-        UpdateOne({"_id": "not"}, {"$set": {"shelf": 9}}),
-    ]
+    made = {"$setOnInsert": {"shelf": 9}}
 
     async with shelf.transaction() as session:
-        await shelf.bulk_write("books", writes, session=session)
+        await shelf.update_by_ids("books", {1: made, "new": made}, upsert=True, session=session)
+        await shelf.update_by_ids("books", {"not": {"$set": {"shelf": 9}}}, session=session)
         await session.commit()
 
     found = await shelf.find("books", {"_id": {"$in": [1, "new", "not"]}}, limit=9, sort=[("shelf", 1)])
