@@ -177,10 +177,11 @@ async def open_gateway(
             metrics.route(),
         ]
         app = Access(Limits(cors(Router(routes), settings.allowed_origins)), drain, metrics)
-        stop = partial(_stop, settings.drain_s, drain, data.hub, streams, sockets, operations)
+        worker = WebhookWorker(data.database, _webhook_means(settings, data, metrics))
+        stop = partial(_stop, settings.drain_s, drain, data.hub, worker, streams, sockets, operations)
         gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, stop)
         await stack.enter_async_context(Sweeper(data.database, data.contexts.of_viewer, _chores(composed, services)))
-        await stack.enter_async_context(WebhookWorker(data.database, _webhook_means(settings, data, metrics)))
+        await stack.enter_async_context(worker)
         yield gateway
 
 
@@ -217,6 +218,7 @@ async def _stop(
     drain_s: float,
     drain: Drain,
     hub: Hub,
+    worker: WebhookWorker,
     streams: EventStreams,
     sockets: GraphQLOverWebSocket,
     operations: Operations,
@@ -224,6 +226,7 @@ async def _stop(
     """Let nothing new in, let what runs come to its end, and tell streams to come back elsewhere."""
     drain.start()
     hub.end()
+    worker.end()
     with suppress(TimeoutError):
         async with asyncio.timeout(drain_s):
             await streams.drain()

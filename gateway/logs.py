@@ -43,6 +43,7 @@ _PRIVATE_FIELDS: Final = frozenset(
 _CREDENTIALS: Final = re.compile(
     r"""(?ix)
     agora_pk_[0-9a-z_]+                                # a partner's key
+    | whsec_[0-9a-z+/=]+                               # a secret that signs webhooks
     | \beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?                 # a JSON Web Token
     | \bbearer\s+[^\s"']+
     | (?<=://)[^/\s@]*:[^/\s]*@                        # a name and password within an address

@@ -64,6 +64,11 @@ class WebhookWorker:
         """The shards that this process has now."""
         return frozenset(self._held)
 
+    def end(self) -> None:
+        """Begin no further attempt, and give the leases back. For the beginning of a graceful stop."""
+        for shard in self._shards:
+            shard.end()
+
     async def __aenter__(self) -> WebhookWorker:
         self._tasks = [
             asyncio.create_task(shard.run(), name=f"webhooks of shard {shard.number}") for shard in self._shards
@@ -73,8 +78,7 @@ class WebhookWorker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for shard in self._shards:
-            shard.end()
+        self.end()
         _, late = await asyncio.wait(self._tasks, timeout=2 * GRACE_S)
         for task in late:
             task.cancel()

@@ -23,9 +23,10 @@ from tests.unit.gateway.servers import serving
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 PARTNER_KEY = "agora_pk_01ARZ3NDEKTSV4RRFFQ69G5FAV_" + "a" * 49
+SIGNING_SECRET = "whsec_" + "c2VjcmV0" * 5 + "+/=="
 PASSWORD = "hunter2-of-the-database"
 LITERAL = "a-love-letter"
-SECRETS = (JWT, PARTNER_KEY, PASSWORD, LITERAL)
+SECRETS = (JWT, PARTNER_KEY, SIGNING_SECRET, PASSWORD, LITERAL)
 
 
 @pytest.fixture(autouse=True)
@@ -101,13 +102,17 @@ def test_credentials_are_cut_out_of_any_text(format: LogFormat) -> None:
     configure_logs(LogLevel.DEBUG, format, stream)
 
     log = structlog.get_logger("gateway.test")
-    log.info(f"Bearer {PASSWORD}", text=f"key {PARTNER_KEY}", deep={"list": [f"token {JWT}"], "password": PASSWORD})
+    log.info(
+        f"Bearer {PASSWORD}",
+        text=f"key {PARTNER_KEY}, {SIGNING_SECRET}",
+        deep={"list": [f"token {JWT}"], "password": PASSWORD},
+    )
     log.info("connecting", address=f"mongodb://gateway:{PASSWORD}@db.example.org/agora", variables={"text": LITERAL})
     logging.getLogger("library").warning("sent %s", f"Authorization: bearer {JWT}")
 
     assert not [secret for secret in SECRETS if secret in stream.getvalue()]
     assert "db.example.org" in stream.getvalue()
-    assert stream.getvalue().count("[removed]") == 7
+    assert stream.getvalue().count("[removed]") == 8
 
 
 def test_the_text_of_an_exception_is_for_debugging_alone() -> None:
