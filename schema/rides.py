@@ -151,6 +151,7 @@ class Query:
     @root(
         list[RideQuote] | None,
         service=use_cases.SERVICE,
+        most=use_cases.MAX_QUOTES,
         description="What the ride service offers, 20 offers at most; null with UPSTREAM_UNAVAILABLE if it is silent.",
     )
     async def ride_quotes(

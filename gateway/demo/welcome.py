@@ -46,6 +46,7 @@ Try in GraphiQL
   2. Chat: leave ChatLive running, open a second window as Bob and run ChatSend there.
   3. Pay: switch on Balances in the Live panel, run PaySend, and watch the money move.
   4. Shop: run ShopOrder and ShopPay; then, as pay-watch, see it in Partner.
+  5. Ride: ask for rideQuotes, bookRide one and follow it by rideUpdated; docs/services.md has the three to paste.
 
 Or from a shell
   curl -s {address} -H "Authorization: Bearer $({command} token alice)" -H "Content-Type: application/json" \\

@@ -45,7 +45,8 @@ _FAR: Final = 10**9
 _ASKED: Final = 8
 # The longest texts fill an answer long before their number does: one unit for every 200 characters.
 _LONG_TEXTS: Final = {"Message.text": 50, "Listing.description": 50, "Post.text": 10, "Receipt.body": 10}
-# How long lists without a page size are reckoned to be: what they may hold, less where few ever hold so much.
+# How long lists without a page size are reckoned to be where their declaration does not say it (`most`): what they may
+# hold, less where few ever hold so much.
 LIST_SIZES: Final = {
     "Application.webhookEndpoints": 20,
     "Conversation.members": 100,
@@ -239,8 +240,9 @@ class _Measure:
         if sizes or (field is not None and "first" in field.args):
             return max(sizes, default=_DEFAULT_PAGE)
         # The items of a page are counted where its size is given.
-        is_list = field is not None and is_list_type(get_nullable_type(field.type))
-        return LIST_SIZES.get(name, 1) if is_list else 1
+        if field is None or not is_list_type(get_nullable_type(field.type)):
+            return 1
+        return source_of(field).most or LIST_SIZES.get(name, 1)
 
     def _page(self, value: ValueNode) -> int:
         given: Any = None

@@ -30,7 +30,7 @@ class FieldSource:
     """Where a field's value comes from; a compiled executor finds it with `source_of`.
 
     `key` is the document key of a plain field or a reference; `reads` the keys that a computed field reads; `service`
-    names the service of somebody else that the field asks.
+    names the service of somebody else that the field asks; `most` is how long a list without a page size may be.
     """
 
     kind: Kind = "plain"
@@ -39,6 +39,7 @@ class FieldSource:
     entity: type | None = None
     reads: tuple[str, ...] = ()
     service: str | None = None
+    most: int | None = None
 
 
 _PLAIN = FieldSource()
@@ -209,17 +210,23 @@ def _graphql_annotation(parameter: inspect.Parameter) -> Any:
 
 
 def root(
-    graphql_type: object, *, description: str, subscription: bool = False, service: str | None = None
+    graphql_type: object,
+    *,
+    description: str,
+    subscription: bool = False,
+    service: str | None = None,
+    most: int | None = None,
 ) -> Callable[[Callable[..., Any]], Any]:
     """A root field: `@root(Wallet | None, description=…)` over a method that returns documents.
 
-    `service` names the service of somebody else that it asks: then it must be nullable, as what `delegates` is.
+    `service` names the service of somebody else that it asks: then it must be nullable, as what `delegates` is. `most`
+    is how long a list may be that has no page size: its cost is reckoned by it.
     """
     annotation = StrawberryAnnotation.from_annotation(graphql_type)
 
     def decorate(function: Callable[..., Any]) -> Any:
         made = _field(
-            FieldSource("root", function, service=service),
+            FieldSource("root", function, service=service, most=most),
             description,
             type_annotation=annotation,
             is_subscription=subscription,

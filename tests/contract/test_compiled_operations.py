@@ -147,7 +147,8 @@ async def test_every_query_answers_the_same(compared: Compared) -> None:
         found = await compared.differences(written.text, written.variables, None)
 
         assert found == [], f"seed {seed}: {written.text}\n{written.variables}"
-    assert compared.ran[COMPILED] > OPERATIONS * 0.6, compared.ran
+    # Others ask for what fails by its arguments, or depends on a service that is not connected here.
+    assert compared.ran[COMPILED] > OPERATIONS * 0.5, compared.ran
 
 
 async def test_it_answers_the_same_where_reads_fail(compared: Compared) -> None:
