@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from gateway.settings import Environment
 from tests.integration.gateway.test_command_line import AGORA, Running, dev, environment, run
 
 LISTEN_TIMEOUT_S = 60.0
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "partners.md"
 PAY = """mutation ($input: TransferFundsInput!) { transferFunds(input: $input) { __typename } }"""
 
 
@@ -111,6 +115,33 @@ async def test_webhooks_are_listened_to_and_the_endpoint_goes_with_the_listener(
     assert "transfer.posted  seq " in line
     assert "0.01 EUR" in line
     assert after["data"]["application"]["webhookEndpoints"] == []
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the page shows curl")
+async def test_the_commands_of_the_page_for_partners_work_as_they_stand(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    create, ask_itself, listen = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    async with dev(folder) as town:
+
+        async def shell(block: str) -> str:
+            script = block.replace(".venv/bin/agora", str(AGORA)).replace("http://127.0.0.1:8000/graphql", town.address)
+            process = await asyncio.create_subprocess_exec(
+                "sh", "-ec", script, env=environment(folder), stdout=asyncio.subprocess.PIPE
+            )
+            async with asyncio.timeout(LISTEN_TIMEOUT_S):
+                output, _ = await process.communicate()
+            assert process.returncode == 0, output
+            return output.decode()
+
+        key = await shell(create)
+        answer = json.loads(await shell(ask_itself))
+        assert await town.stop() == 0
+
+    assert key.startswith("agora_pk_")
+    application = answer["data"]["application"]
+    assert (application["name"], application["mode"]) == ("shop-watch", "LIVE")
+    assert application["keys"]["nodes"][0]["scopes"] == ["payments:read", "webhooks:write", "keys:write"]
+    assert listen == ".venv/bin/agora partner listen\n"
 
 
 async def test_a_listener_without_a_graph_says_so(tmp_path: Path) -> None:
