@@ -28,18 +28,20 @@ from gateway.budgets import Budgets
 from gateway.contexts import Contexts
 from gateway.drain import Drain
 from gateway.execution.executor import GraphExecutor
-from gateway.execution.requests import PreparedOperation
+from gateway.execution.requests import PreparedOperation, Result
 from gateway.graphiql import page as graphiql
 from gateway.health import Readiness, health_routes
 from gateway.identity.authenticate import open_authenticator
 from gateway.identity.development import DevelopmentIssuer
 from gateway.identity.ended import EndedIdentities
 from gateway.identity.uses import KeyUses
-from gateway.live.collector import HubCollector
+from gateway.live.collector import GroupCollector, HubCollector
+from gateway.live.groups import Groups
 from gateway.live.hub import Hub
+from gateway.live.sharing import Sharings
 from gateway.master_key import master_key
 from gateway.metrics import Metrics
-from gateway.operations import Operations
+from gateway.operations import Operations, encoded
 from gateway.persisted import Documents, load_documents
 from gateway.proofs import proof_routes
 from gateway.services import open_services
@@ -91,6 +93,7 @@ class Gateway:
     hub: Hub
     contexts: Contexts
     graph: GraphExecutor
+    groups: Groups
     stop: Callable[[], Awaitable[None]]
 
 
@@ -146,6 +149,8 @@ async def open_gateway(
         )
         budgets = Budgets(settings.costs)
         await stack.enter_async_context(BudgetExchange(data.database, budgets, settings.costs, data.keys.master.digest))
+        groups = Groups(graph, Sharings(graph.graph), _encoded)
+        metrics.registry.register(GroupCollector(groups))
         operations = Operations(
             graph,
             known,
@@ -153,6 +158,7 @@ async def open_gateway(
             deadline_s=settings.request_deadline_s,
             metrics=metrics,
             budgets=budgets,
+            streams=groups,
         )
         streams = EventStreams(operations, metrics=metrics, max_streams=settings.max_sockets)
         sockets = GraphQLOverWebSocket(
@@ -179,7 +185,7 @@ async def open_gateway(
         app = Access(Limits(cors(Router(routes), settings.allowed_origins)), drain, metrics)
         worker = WebhookWorker(data.database, _webhook_means(settings, data, metrics))
         stop = partial(_stop, settings.drain_s, drain, data.hub, worker, streams, sockets, operations)
-        gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, stop)
+        gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, groups, stop)
         await stack.enter_async_context(Sweeper(data.database, data.contexts.of_viewer, _chores(composed, services)))
         await stack.enter_async_context(worker)
         yield gateway
@@ -268,6 +274,10 @@ def _check_services(settings: Settings, whole: Composed | None) -> None:
     if unknown := sorted(settings.services.keys() - known):
         names = ", ".join(f"AGORA_SERVICE_{name.upper()}_URL" for name in unknown)
         raise SettingsError((f"{names}: no domain asks such a service; known are {', '.join(sorted(known))}",))
+
+
+def _encoded(result: Result, context: Context) -> bytes:
+    return encoded(result, context.request_id)
 
 
 def _log_unexpected(error: Exception, context: Context, prepared: PreparedOperation) -> None:

@@ -51,6 +51,14 @@ class Graph(Protocol):
         ...
 
 
+class Streams(Protocol):
+    """What lets several hear one stream: see `gateway/live/groups.py`."""
+
+    def stream(self, prepared: PreparedOperation, context: Context) -> AsyncGenerator[Result | bytes, None]:
+        """As of a Graph; answers that others get too are bytes, and have `data`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Who asks, over what, under which request id, and whose budget it costs."""
@@ -68,7 +76,8 @@ class Operations:
     most 30 s past the deadline, since nobody could tell half of one from none. `metrics` counts every operation once.
 
     An operation takes its cost out of its client's bucket before it runs, and what it did not use goes back once it has
-    answered. A subscription pays once: what others do must not empty the bucket of whoever listens.
+    answered. A subscription pays once: what others do must not empty the bucket of whoever listens. It may share its
+    answers through `streams`, unless they are to tell what they cost its client.
     """
 
     def __init__(
@@ -80,8 +89,10 @@ class Operations:
         deadline_s: float,
         metrics: Metrics,
         budgets: Budgets,
+        streams: Streams | None = None,
     ) -> None:
         self._graph = graph
+        self._streams = streams
         self._documents = documents
         self._open_context = open_context
         self._deadline_s = deadline_s
@@ -117,8 +128,8 @@ class Operations:
         except TimeoutError:
             raise _deadline_exceeded(prepared) from None
 
-    async def stream(self, prepared: PreparedOperation, asked: Asked) -> AsyncGenerator[Result, None]:
-        """The answers to any operation. An answer without `data` is the last.
+    async def stream(self, prepared: PreparedOperation, asked: Asked) -> AsyncGenerator[Result | bytes, None]:
+        """The answers to any operation. An answer without `data` is the last; one that others get too is bytes.
 
         Raises GoingAwayError when the process stops: the client should come back with its last cursor.
         """
@@ -133,11 +144,14 @@ class Operations:
         try:
             self._budgets.take(asked.client, prepared.cost)
             context = await self._open_context(asked.identity, asked.request_id)
-            async with aclosing(self._graph.stream(prepared, context)) as answers:
+            tells_cost = is_cost_wanted(prepared)
+            async with aclosing(self._answers(prepared, context, is_shared=not tells_cost)) as answers:
                 async for answer in answers:
-                    if "data" not in answer:
+                    if isinstance(answer, bytes):
+                        pass
+                    elif "data" not in answer:
                         outcome = outcome_of(answer)
-                    elif is_cost_wanted(prepared):
+                    elif tells_cost:
                         self._tell_cost(prepared, asked, answer, self._graph.cost(prepared, answer))
                     yield answer
             outcome = "ok" if outcome == "cancelled" else outcome
@@ -151,18 +165,20 @@ class Operations:
             self._metrics.subscription_ended(asked.transport)
             self._ended(asked, prepared, outcome, started)
 
-    def encode(self, result: Result, asked: Asked) -> bytes:
+    @staticmethod
+    def encode(result: Result | bytes, asked: Asked) -> bytes:
         """A result as JSON; an INTERNAL error in its place where a value cannot be written as JSON."""
-        try:
-            return orjson.dumps(result)
-        except TypeError as error:
-            _unexpected(error, asked)
-            return orjson.dumps(internal_error(asked.request_id).result)
+        return result if isinstance(result, bytes) else encoded(result, asked.request_id)
 
     async def drain(self, timeout_s: float) -> None:
         """Return when no mutation runs any more, or after `timeout_s`."""
         if self._mutations:
             await asyncio.wait(self._mutations, timeout=timeout_s)
+
+    def _answers(self, prepared: PreparedOperation, context: Context, *, is_shared: bool) -> AsyncGenerator[Any, None]:
+        if is_shared and self._streams is not None:
+            return self._streams.stream(prepared, context)
+        return self._graph.stream(prepared, context)
 
     async def _execute(self, prepared: PreparedOperation, asked: Asked, limit_s: float) -> Result:
         started, outcome = monotonic(), "cancelled"
@@ -212,6 +228,15 @@ class Operations:
     def _ended(self, asked: Asked, prepared: PreparedOperation | None, outcome: str, started: float) -> None:
         kind, name = (prepared.kind, prepared.name) if prepared is not None else (None, None)
         self._metrics.operation(kind, name, asked.transport, outcome, monotonic() - started)
+
+
+def encoded(result: Result, request_id: str) -> bytes:
+    """A result as JSON; an INTERNAL error in its place where a value cannot be written as JSON."""
+    try:
+        return orjson.dumps(result)
+    except TypeError as error:
+        _log.error("answer_not_encoded", request_id=request_id, exc_info=error)
+        return orjson.dumps(internal_error(request_id).result)
 
 
 def _unexpected(error: Exception, asked: Asked) -> None:

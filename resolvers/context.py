@@ -19,6 +19,7 @@ from datastores.mongo import Database, Document
 from datastores.person_keys import PersonKeys
 from datastores.wallets import RateSource, SandboxRates
 
+from .audiences import WHOLE, Listening
 from .services import Service
 
 PAYMENTS_READ = "payments:read"
@@ -29,13 +30,17 @@ SCOPES = (PAYMENTS_READ, WEBHOOKS_WRITE, KEYS_WRITE)
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks. A person has a `user_id`; a partner has a `partner_id`, the merchants it may see, and scopes."""
+    """Who asks. A person has a `user_id`; a partner has a `partner_id`, the merchants it may see, and scopes.
 
-    kind: Literal["anonymous", "person", "partner"] = "anonymous"
+    An audience stands for the members of `conversation_id`: it has the rights that all of them share, and no others.
+    """
+
+    kind: Literal["anonymous", "person", "partner", "audience"] = "anonymous"
     user_id: str | None = None
     partner_id: str | None = None
     merchant_ids: tuple[str, ...] = ()
     scopes: frozenset[str] = frozenset()
+    conversation_id: str | None = None
 
     def person(self) -> str:
         """The id of the signed-in person; raises UnauthenticatedError, or ForbiddenError for a partner's key."""
@@ -111,7 +116,7 @@ class Context:
     `rails` are those through which money may be asked to come in or go out; `rates` says what currencies are worth,
     None where nobody does; `fees` are what acts cost; `default_tier` is that of wallets that have none of their own;
     `keys` open what is sealed for people; `services` are those of others that are connected, by name. Webhooks go
-    to private addresses only with `private_webhooks`.
+    to private addresses only with `private_webhooks`. `listening` says how streams are followed.
     """
 
     database: Database
@@ -127,6 +132,7 @@ class Context:
     default_tier: Tier = Tier.BUSINESS
     services: Mapping[str, Service] = field(default_factory=dict)
     private_webhooks: bool = False
+    listening: Listening = WHOLE
     loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
 
     def service(self, name: str) -> Service:

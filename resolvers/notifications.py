@@ -12,6 +12,7 @@ from datastores.errors import ExpectedError
 from datastores.mongo import Document
 from datastores.paging import PageDocument, decode_cursor, encode_cursor, window
 
+from .audiences import DELIVERY, Delivery
 from .connections import HasId
 from .context import Context
 from .streams import follow
@@ -106,4 +107,4 @@ async def notification_added(ctx: Context, *, after: str | None) -> AsyncGenerat
     async with aclosing(rows):
         async for row in rows:
             (document,) = await store.by_ids(ctx.database, user_id, [row["notification_id"]])
-            yield {"cursor": encode_cursor(scope, row["n"]), "notification": document}
+            yield {"cursor": encode_cursor(scope, row["n"]), "notification": document, DELIVERY: Delivery(row["n"])}

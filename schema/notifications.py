@@ -84,6 +84,7 @@ class Subscription:
     @root(
         NotificationEvent,
         subscription=True,
+        hearers="viewer",
         description="What others do that concerns the viewer.",
     )
     async def notification_added(

@@ -21,7 +21,7 @@ from .scalars import Cursor
 from .values import Media, MediaInput, PageInfo, media_documents, nodes_of
 
 posts = Domain("posts")
-posts.owns(Post, use_cases.by_id, document=PostDocument)
+posts.owns(Post, use_cases.by_id, document=PostDocument, viewer=False)
 
 
 @strawberry.type(description="A post in a list.")

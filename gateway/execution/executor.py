@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
 from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution.execute import create_source_event_stream, map_source_to_response_event
+from graphql.execution.values import VariableValues
 
 from datastores.errors import ExpectedError, GoingAwayError
+from datastores.mongo import Document
 from resolvers.context import Context
 from schema.composition import Composed
 from schema.composition.strawberry_hooks import OperationExecutor, ResumingExecutor
@@ -115,6 +118,10 @@ class GraphExecutor:
             if source is not None and hasattr(source, "aclose"):
                 await source.aclose()
 
+    def subscribe(self, prepared: PreparedOperation, context: Context) -> Subscribed:
+        """A subscription whose events and answers are asked for one by one. Raises RequestError for wrong variables."""
+        return Subscribed(self, prepared, context, self._build(prepared, context))
+
     async def _execute_event(self, prepared: PreparedOperation, executor: Any) -> ExecutionResult:
         try:
             known = self._known(prepared)
@@ -206,6 +213,45 @@ class GraphExecutor:
         formatted["message"] = OUR_FAULT
         formatted["extensions"] = {"code": "INTERNAL", "requestId": context.request_id}
         return formatted
+
+
+class Subscribed:
+    """A subscription in its parts: where its events come from, and the answer to each; the context may change."""
+
+    __slots__ = ("_context", "_executor", "_graph", "_prepared")
+
+    def __init__(
+        self, graph: GraphExecutor, prepared: PreparedOperation, context: Context, executor: OperationExecutor
+    ) -> None:
+        self._graph = graph
+        self._prepared = prepared
+        self._context = context
+        self._executor = executor
+
+    @property
+    def variables(self) -> VariableValues:
+        """The variables as they were coerced."""
+        return self._executor.variable_values
+
+    async def events(self) -> AsyncGenerator[Document, None]:
+        """What happens, as documents. Raises what the use case raises, GraphQLError for wrong arguments."""
+        made = create_source_event_stream(self._executor)
+        source: Any = await made if inspect.isawaitable(made) else made
+        if isinstance(source, ExecutionResult):
+            raise (source.errors or [GraphQLError("There is no such stream")])[0]
+        async with aclosing(source) as events:
+            async for event in events:
+                yield event
+
+    async def answer(self, event: Document) -> Result:
+        """The answer to one event, executed with fresh loaders."""
+        result = await self._graph._execute_event(self._prepared, self._executor.build_per_event_executor(event))
+        return self._graph._answer(result, self._context, self._prepared)
+
+    def failure(self, error: Exception) -> Result:
+        """The last answer, of `errors` alone, where `error` ends the stream."""
+        located = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
+        return self._graph._answer(ExecutionResult(None, [located]), self._context, self._prepared, failed=True)
 
 
 async def _replayed(executor: OperationExecutor, run: Run) -> ExecutionResult:

@@ -1,4 +1,4 @@
-"""What the hub counts, as Prometheus reads it: taken from its statistics whenever somebody looks."""
+"""What the hub and the groups count, as Prometheus reads it: taken from its statistics whenever somebody looks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .groups import Groups
 from .hub import Hub, LogStatistics
 
 _GAUGES: Final[dict[str, tuple[str, Callable[[LogStatistics], float]]]] = {
@@ -44,3 +45,18 @@ class HubCollector(Collector):
             for log, counted in statistics.items():
                 counter.add_metric([log], value(counted))
             yield counter
+
+
+class GroupCollector(Collector):
+    """Registers with a registry: how many hear the same, and how often an answer was made for how many."""
+
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        groups = self._groups
+        yield GaugeMetricFamily("agora_live_groups", "Streams that several may hear", len(groups))
+        yield GaugeMetricFamily("agora_live_subscribers", "Who has caught up with one of them", groups.live)
+        yield CounterMetricFamily("agora_live_executions", "Answers that were made for a group", groups.executions)
+        yield CounterMetricFamily("agora_live_deliveries", "Answers handed to those in a group", groups.deliveries)

@@ -5,37 +5,38 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Final
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
 
 from datastores.errors import GoingAwayError
-from datastores.mongo import Document
-from resolvers.context import Coalesce, MissedRowsError
+from resolvers.context import MissedRowsError
 
 MAX_QUEUED: Final = 100
+Row = TypeVar("Row")
 
 
-class Feed:
+class Feed(Generic[Row]):
     """At most 100 rows for one reader.
 
     A row that finds the queue full first lets `coalesce` keep the newest row of each key. Where that makes no room, the
     queue is emptied and takes no more until the reader has been told: it will read the log, so holding rows is no use.
     """
 
-    __slots__ = ("_coalesce", "_is_ending", "_missed", "_rows", "_waiter", "coalesced", "overflows")
+    __slots__ = ("_coalesce", "_ending", "_missed", "_rows", "_waiter", "coalesced", "overflows")
 
-    def __init__(self, coalesce: Coalesce | None = None) -> None:
+    def __init__(self, coalesce: Callable[[Row], Hashable] | None = None) -> None:
         self._coalesce = coalesce
-        self._rows: deque[Document] = deque()
+        self._rows: deque[Row] = deque()
         self._missed: MissedRowsError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._is_ending = False
+        self._ending: Exception | None = None
         self.overflows = 0
         self.coalesced = 0
 
     @property
     def is_ending(self) -> bool:
         """Whether the process stops: what is queued can still be taken."""
-        return self._is_ending
+        return self._ending is not None
 
     @property
     def is_idle(self) -> bool:
@@ -50,11 +51,11 @@ class Feed:
     def __len__(self) -> int:
         return len(self._rows)
 
-    async def take(self) -> Document:
+    async def take(self) -> Row:
         """The next row; see `resolvers.context.Feed`."""
         while not self._rows:
-            if self._is_ending:
-                raise GoingAwayError("The server is restarting: connect again with the last cursor")
+            if self._ending is not None:
+                raise self._ending
             if self._missed is not None:
                 missed, self._missed = self._missed, None
                 raise missed
@@ -67,9 +68,9 @@ class Feed:
                 self._waiter = None
         return self._rows.popleft()
 
-    def offer(self, row: Document) -> None:
+    def offer(self, row: Row) -> None:
         """Queue a row."""
-        if self._missed is not None or self._is_ending:
+        if self._missed is not None or self._ending is not None:
             return
         if len(self._rows) >= MAX_QUEUED and not self._make_room():
             self.overflows += 1
@@ -85,15 +86,15 @@ class Feed:
             self._missed = missed or MissedRowsError()
             self._wake()
 
-    def end(self) -> None:
-        """Take no more rows; the reader is told once the queue is empty."""
-        self._is_ending = True
+    def end(self, why: Exception | None = None) -> None:
+        """Take no more rows; `why` (GoingAwayError) is raised to the reader once the queue is empty."""
+        self._ending = why or GoingAwayError("The server is restarting: connect again with the last cursor")
         self._wake()
 
     def _make_room(self) -> bool:
         if self._coalesce is None:
             return False
-        newest: dict[object, Document] = {}
+        newest: dict[Hashable, Row] = {}
         for row in self._rows:
             key = self._coalesce(row)
             newest.pop(key, None)

@@ -49,17 +49,17 @@ class _Log:
         self.collection = collection
         self.is_open = asyncio.Event()
         self.statistics = LogStatistics()
-        self.feeds: set[Feed] = set()
+        self.feeds: set[Feed[Document]] = set()
         self._topics_of = topics_of
-        self._by_topic: dict[str, set[Feed]] = {}
+        self._by_topic: dict[str, set[Feed[Document]]] = {}
 
-    def add(self, feed: Feed, topics: Sequence[str]) -> None:
+    def add(self, feed: Feed[Document], topics: Sequence[str]) -> None:
         self.feeds.add(feed)
         for topic in topics:
             self._by_topic.setdefault(topic, set()).add(feed)
         self._count()
 
-    def remove(self, feed: Feed, topics: Sequence[str]) -> None:
+    def remove(self, feed: Feed[Document], topics: Sequence[str]) -> None:
         self.feeds.discard(feed)
         for topic in topics:
             feeds = self._by_topic.get(topic, set())
@@ -90,7 +90,7 @@ class _Log:
     def interrupted(self) -> None:
         self.statistics.interruptions += 1
 
-    def _listeners(self, row: Document) -> set[Feed]:
+    def _listeners(self, row: Document) -> set[Feed[Document]]:
         found = [feeds for topic in self._topics_of(row) if (feeds := self._by_topic.get(topic))]
         # A feed that wants several topics of one row gets it once.
         return found[0] if len(found) == 1 else set().union(*found)
@@ -153,7 +153,7 @@ class Hub:
     @asynccontextmanager
     async def open(
         self, collection: str, topics: Sequence[str], *, coalesce: Coalesce | None = None
-    ) -> AsyncIterator[Feed]:
+    ) -> AsyncIterator[Feed[Document]]:
         """See `resolvers.context.Hub`. Waits at most 10 s for the change stream; at most 500 topics a feed."""
         if len(topics) > MAX_TOPICS:
             raise ValueError(f"a feed may have at most {MAX_TOPICS} topics, not {len(topics)}")
@@ -162,7 +162,7 @@ class Hub:
             await _until_open(log)
         if self._is_ending:
             raise GoingAwayError("The server is restarting: connect again")
-        feed = Feed(coalesce)
+        feed: Feed[Document] = Feed(coalesce)
         log.add(feed, topics)
         try:
             yield feed

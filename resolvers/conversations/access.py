@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from datastores import conversations as store
@@ -13,24 +13,30 @@ from resolvers.context import Context
 
 
 async def by_id(ctx: Context, ids: Sequence[str]) -> list[ConversationDocument | None]:
-    """For each id the conversation, or None unless the viewer is a member; one read."""
-    viewer_id = ctx.viewer.user_id
-    if viewer_id is None:
+    """For each id the conversation, or None unless the viewer is a member; one read. An audience sees its own."""
+    viewer = ctx.viewer
+    if viewer.user_id is None and viewer.kind != "audience":
         return [None] * len(ids)
     found = await store.by_ids(ctx.database, _well_formed("cnv", ids))
-    mine = {each["_id"]: each for each in found if each is not None and viewer_id in each["member_ids"]}
+    mine = {
+        each["_id"]: each
+        for each in found
+        if each is not None and (viewer.user_id in each["member_ids"] or viewer.conversation_id == each["_id"])
+    }
     return [mine.get(id) for id in ids]
 
 
 async def messages_by_id(ctx: Context, ids: Sequence[str]) -> list[MessageDocument | None]:
     """For each id the message, or None unless the viewer is a member of its conversation.
 
-    One read for the messages and one for the viewer's memberships.
+    One read for the messages and one for the viewer's memberships. An audience sees those of its conversation.
     """
-    if ctx.viewer.user_id is None:
+    if ctx.viewer.user_id is None and ctx.viewer.kind != "audience":
         return [None] * len(ids)
     found = [each for each in await store.messages_by_ids(ctx.database, _well_formed("msg", ids)) if each is not None]
-    mine = await viewer_memberships(ctx, [message["conversation_id"] for message in found])
+    mine: Collection[str | None] = [ctx.viewer.conversation_id]
+    if ctx.viewer.kind != "audience":
+        mine = await viewer_memberships(ctx, [message["conversation_id"] for message in found])
     shown = {message["_id"]: message for message in found if message["conversation_id"] in mine}
     return [shown.get(id) for id in ids]
 

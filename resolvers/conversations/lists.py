@@ -118,9 +118,9 @@ async def last_messages(ctx: Context, conversations: Sequence[ConversationDocume
 
 
 async def reactions(ctx: Context, messages: Sequence[MessageDocument]) -> list[list[ReactionShown]]:
-    """For each message its reactions, in the order in which their emoji first appeared."""
+    """For each message its reactions, in the order in which their emoji first appeared; an audience has none itself."""
     viewer_id = ctx.viewer.user_id or ""
-    mine = await store.reactions_of(ctx.database, viewer_id, messages)
+    mine = await store.reactions_of(ctx.database, viewer_id, messages) if viewer_id else set[str]()
     return [
         [
             {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from datastores import conversations as store
@@ -13,6 +13,7 @@ from datastores.errors import StreamGapError, ValidationError
 from datastores.mongo import Document
 from datastores.paging import decode_cursor, encode_cursor
 from datastores.signals import publish
+from resolvers.audiences import DELIVERY, Delivery, Listening
 from resolvers.context import Context
 from resolvers.streams import follow, merged, signals
 
@@ -45,15 +46,18 @@ async def publish_read_marker(ctx: Context, membership: MembershipDocument) -> N
 async def message_added(ctx: Context, *, conversation_id: str, after: str | None) -> AsyncGenerator[Document, None]:
     """Each new message of a conversation with the cursor of its event.
 
-    Ends where the viewer is no member any more. Raises NotFoundError unless they are one, ValidationError for a cursor
-    of something else, and what `follow` raises.
+    Ends where the viewer is no member any more; the members as an audience are told who leaves. Raises NotFoundError
+    unless the viewer is a member, ValidationError for a cursor of something else, and what `follow` raises.
     """
     last, _ = await _start(ctx, conversation_id, after)
     async with aclosing(_events(ctx, conversation_id, last)) as rows:
         async for row in rows:
             if row["kind"] == EventKind.MESSAGE_ADDED:
                 (message,) = await store.messages_by_ids(ctx.database, [row["message_id"]])
-                yield {"cursor": event_cursor(conversation_id, row["n"]), "message": message}
+                cursor = event_cursor(conversation_id, row["n"])
+                yield {"cursor": cursor, "message": message, DELIVERY: Delivery(row["n"])}
+            elif row["kind"] == EventKind.MEMBER_LEFT and ctx.viewer.kind == "audience":
+                yield {DELIVERY: Delivery(row["n"], leaves=row["user_id"], is_told=False)}
 
 
 async def conversation_updated(
@@ -77,16 +81,18 @@ async def conversation_updated(
             elif isinstance(change, _Gap):
                 last = change.n
                 cursor = event_cursor(conversation_id, last)
-                yield {"__typename": "StreamGap", "cursor": cursor, "reason": change.reason}
+                yield {"__typename": "StreamGap", "cursor": cursor, "reason": change.reason, DELIVERY: Delivery(last)}
             elif change is not None:
                 last = cast(int, change["n"])
                 yield await _event(ctx, conversation_id, change)
             if not is_caught_up and last >= head:
                 is_caught_up = True
                 moved = await _member_ids(ctx, conversation_id)
-            for member in await _members(ctx, conversation_id, moved):
+            members, hearers = await _members(ctx, conversation_id, moved)
+            for member in members:
                 cursor = event_cursor(conversation_id, last)
-                yield {"__typename": "ReadMarkerMoved", "cursor": cursor, "member": member}
+                delivery = Delivery(key=member["user_id"], to=hearers)
+                yield {"__typename": "ReadMarkerMoved", "cursor": cursor, "member": member, DELIVERY: delivery}
 
 
 async def inbox(ctx: Context, *, after: str | None) -> AsyncGenerator[Document, None]:
@@ -112,24 +118,24 @@ async def inbox(ctx: Context, *, after: str | None) -> AsyncGenerator[Document, 
         async for row in rows:
             (message,) = await messages_by_id(ctx.fresh(), [row["message_id"]])
             if message is not None:
-                yield {"cursor": encode_cursor(scope, row["n"]), "message": message}
+                yield {"cursor": encode_cursor(scope, row["n"]), "message": message, DELIVERY: Delivery(row["n"])}
 
 
 async def typing(ctx: Context, *, conversation_id: str) -> AsyncGenerator[Document, None]:
     """Who of the others begins and ends typing; ends where the viewer is no member any more."""
-    viewer_id = ctx.viewer.person()
-    await conversation_of_viewer(ctx, conversation_id)
+    await _start(ctx, conversation_id, None)
     told = signals(ctx, TYPING, conversation_id, key=lambda message: message["user_id"])
     async with aclosing(told):
         async for message in told:
-            (membership,) = await store.memberships(ctx.database, [(conversation_id, viewer_id)])
-            if membership is None:
+            members = await _member_ids(ctx, conversation_id)
+            if not _hears(ctx, members):
                 return
-            if message["user_id"] != viewer_id:
+            if message["user_id"] != ctx.viewer.user_id:
                 yield {
                     "conversation_id": conversation_id,
                     "user_id": message["user_id"],
                     "typing": message["typing"],
+                    DELIVERY: Delivery(key=message["user_id"], to=frozenset(members), without=message["user_id"]),
                 }
 
 
@@ -158,8 +164,12 @@ _Change = Document | _Marker | _Gap | _End | None
 async def _start(ctx: Context, conversation_id: str, after: str | None) -> tuple[int, int]:
     """The numbers of the event to begin after and of the last one, as of the moment that the viewer was a member.
 
-    Beginning there, no one can be removed unnoticed between this look at their right and the first event.
+    Beginning there, no one can be removed unnoticed between this look at their right and the first event. An audience
+    has no cursor, and each of its hearers is looked at when they join it.
     """
+    if _is_audience(ctx, conversation_id):
+        head = await store.event_head(ctx.database, conversation_id)
+        return head, head
     head = (await conversation_of_viewer(ctx, conversation_id))["event_n"]
     if after is None:
         return head, head
@@ -174,7 +184,7 @@ async def _events(ctx: Context, conversation_id: str, after: int) -> AsyncGenera
 
     The log itself says, in its order, when a member left: nothing that came later is told.
     """
-    viewer_id = ctx.viewer.person()
+    viewer_id = ctx.viewer.user_id
     rows = follow(
         ctx,
         EVENTS,
@@ -190,7 +200,7 @@ async def _events(ctx: Context, conversation_id: str, after: int) -> AsyncGenera
         async for row in rows:
             if row["kind"] == EventKind.MEMBER_LEFT and row["user_id"] == viewer_id:
                 # One who has come back sees again what was said meanwhile.
-                (membership,) = await store.memberships(ctx.database, [(conversation_id, viewer_id)])
+                (membership,) = await store.memberships(ctx.database, [(conversation_id, row["user_id"])])
                 if membership is None:
                     return
             yield row
@@ -214,12 +224,14 @@ async def _events_and_markers(ctx: Context, conversation_id: str, after: int) ->
         yield _End()
 
     async def markers() -> AsyncGenerator[_Change, None]:
-        moved = signals(ctx, READ_MARKERS, conversation_id, key=lambda message: message["user_id"])
+        # The log says when the stream is live: markers are heard from before that on.
+        early = replace(ctx, listening=Listening(ctx.listening.part))
+        moved = signals(early, READ_MARKERS, conversation_id, key=lambda message: message["user_id"])
         async with aclosing(moved):
             async for message in moved:
                 yield _Marker(cast(str, message["user_id"]))
 
-    async with aclosing(merged(events(), markers())) as both:
+    async with aclosing(merged(markers(), events())) as both:
         async for each in both:
             yield each
 
@@ -227,10 +239,11 @@ async def _events_and_markers(ctx: Context, conversation_id: str, after: int) ->
 async def _event(ctx: Context, conversation_id: str, row: Document) -> Document:
     """The event as `ConversationEvent` shows it, with its objects as they are now."""
     kind = EventKind(row["kind"])
-    shown: Document = {"cursor": event_cursor(conversation_id, row["n"])}
+    shown: Document = {"cursor": event_cursor(conversation_id, row["n"]), DELIVERY: Delivery(row["n"])}
     if kind is EventKind.MESSAGE_DELETED:
         return {"__typename": "MessageDeleted", "message_id": row["message_id"], **shown}
     if kind is EventKind.MEMBER_LEFT:
+        shown[DELIVERY] = Delivery(row["n"], leaves=row["user_id"])
         return {"__typename": "MemberLeft", "user_id": row["user_id"], **shown}
     if kind is EventKind.MEMBER_JOINED:
         (member,) = await store.memberships(ctx.database, [(conversation_id, row["user_id"])])
@@ -262,13 +275,26 @@ async def _member_ids(ctx: Context, conversation_id: str) -> list[str]:
     return [] if conversation is None else conversation["member_ids"]
 
 
-async def _members(ctx: Context, conversation_id: str, user_ids: list[str]) -> list[MembershipDocument]:
-    """The memberships of these people; none where the viewer is no member any more."""
+async def _members(
+    ctx: Context, conversation_id: str, user_ids: list[str]
+) -> tuple[list[MembershipDocument], frozenset[str] | None]:
+    """The memberships of these people, none where the viewer is no member any more; and who hears, for an audience."""
     if not user_ids:
-        return []
-    pairs = [(conversation_id, user_id) for user_id in (ctx.viewer.person(), *user_ids)]
-    viewer, *members = await store.memberships(ctx.database, pairs)
-    return [] if viewer is None else [member for member in members if member is not None]
+        return [], None
+    hearers = await _member_ids(ctx, conversation_id)
+    if not _hears(ctx, hearers):
+        return [], None
+    members = await store.memberships(ctx.database, [(conversation_id, user_id) for user_id in user_ids])
+    return [member for member in members if member is not None], frozenset(hearers)
+
+
+def _hears(ctx: Context, member_ids: Sequence[str]) -> bool:
+    """Whether the viewer, or the audience that listens, is among the members."""
+    return ctx.viewer.kind == "audience" or ctx.viewer.user_id in member_ids
+
+
+def _is_audience(ctx: Context, conversation_id: str) -> bool:
+    return ctx.viewer.kind == "audience" and ctx.viewer.conversation_id == conversation_id
 
 
 def _scope(conversation_id: str) -> str:

@@ -10,6 +10,7 @@ from datastores import merchants as store
 from datastores.errors import NotFoundError
 from datastores.merchants import EVENTS, OrderDocument, OrderEventKind
 from datastores.paging import decode_cursor, encode_cursor
+from resolvers.audiences import Delivery
 from resolvers.context import Context
 from resolvers.streams import follow
 
@@ -19,6 +20,7 @@ class OrderEvent(TypedDict):
 
     cursor: str
     order: OrderDocument
+    delivery: Delivery
 
 
 def event_cursor(order: OrderDocument, kind: OrderEventKind, user_id: str) -> str:
@@ -58,7 +60,7 @@ async def order_updated(
                 continue
             (order,) = await store.orders_by_ids(ctx.database, [row["order_id"]])
             if order is not None:
-                yield {"cursor": encode_cursor(scope, row["n"]), "order": order}
+                yield {"cursor": encode_cursor(scope, row["n"]), "order": order, "delivery": Delivery(row["n"])}
 
 
 def _scope(user_id: str) -> str:

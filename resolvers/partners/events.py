@@ -15,6 +15,7 @@ from datastores.ids import is_id
 from datastores.ledger import Entry, Money
 from datastores.mongo import Document
 from datastores.paging import PageDocument, decode_cursor, encode_cursor, page, window
+from resolvers.audiences import Delivery
 from resolvers.context import PAYMENTS_READ, Context, Viewer
 from resolvers.merchants import merchant_of_viewer
 from resolvers.streams import follow
@@ -36,6 +37,12 @@ class PaymentEventDocument(TypedDict):
     transfer_id: str | None
     order_id: str | None
     wallet_id: str | None
+
+
+class FollowedEvent(PaymentEventDocument):
+    """A payment event as the feed brings it."""
+
+    delivery: Delivery
 
 
 async def by_id(ctx: Context, ids: Sequence[str]) -> list[PaymentEventDocument | None]:
@@ -76,7 +83,7 @@ async def payment_events(
 
 async def follow_payment_events(
     ctx: Context, *, after: str | None = None, types: Sequence[str] | None = None
-) -> AsyncGenerator[PaymentEventDocument, None]:
+) -> AsyncGenerator[FollowedEvent, None]:
     """Each event of the caller's feed (of these types) past `after`, or from now on, once and in order.
 
     Raises as `payment_events` does, ForbiddenError where the partner may see other merchants than at the start, and
@@ -116,7 +123,7 @@ async def follow_payment_events(
                 checked_at = ctx.now()
             previous = last if last is not None else await _previous(ctx, merchant_ids, entry["seq"], wanted)
             last = entry["seq"]
-            yield event_document(ctx, entry, previous)
+            yield {**event_document(ctx, entry, previous), "delivery": Delivery(entry["seq"])}
 
 
 def event_document(ctx: Context, entry: Entry, previous_seq: int | None) -> PaymentEventDocument:

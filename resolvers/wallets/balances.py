@@ -11,6 +11,7 @@ from datastores.errors import NotFoundError
 from datastores.ledger import Entry
 from datastores.mongo import Document
 from datastores.paging import decode_cursor
+from resolvers.audiences import DELIVERY, Delivery
 from resolvers.context import Context
 from resolvers.streams import follow
 
@@ -84,6 +85,7 @@ def _events(entry: Entry, viewer_id: str, wallet_id: str | None, versions: dict[
                 "wallet": ledger.wallet_after(entry, id),
                 "entry": shown.get(id),
                 "coalesced": left_out,
+                DELIVERY: Delivery(entry["seq"]),
             }
         )
     return events

@@ -30,6 +30,7 @@ class Domain:
         self.loaders: dict[type, Load] = {}
         self.documents: dict[type, type[Mapping[str, object]]] = {}
         self.prefixes: dict[str, type] = {}
+        self.of_viewers: dict[type, bool] = {}
 
     def extends(self, entity: type) -> Callable[[type[T]], type[T]]:
         """`@wallets.extends(User)`: this domain's fields of an entity.
@@ -44,13 +45,17 @@ class Domain:
 
         return add
 
-    def owns(self, entity: type, load: Any, *, document: Any = None, prefix: str | None = None) -> None:
+    def owns(
+        self, entity: type, load: Any, *, document: Any = None, prefix: str | None = None, viewer: bool = True
+    ) -> None:
         """`load(context, ids)` reads the documents of `entity`, None where the viewer may not see one.
 
         `document` is the TypedDict of those documents: at start every field's keys are compared with it. `prefix` is
-        that of the ids of an entity which only this domain names; others stand in `schema/entities.py`.
+        that of the ids of an entity which only this domain names; others stand in `schema/entities.py`. `viewer=False`
+        says that all who hear of one in a stream get the same document.
         """
         self.loaders[entity] = load
+        self.of_viewers[entity] = viewer
         if prefix is not None:
             self.prefixes[prefix] = entity
         if document is not None:

@@ -15,6 +15,7 @@ from strawberry.types.unset import UNSET
 
 from datastores.errors import ExpectedError
 from datastores.mongo import Document
+from resolvers.audiences import Listening
 from resolvers.context import Context
 from schema.scalars import ARGUMENT_SCALARS
 
@@ -22,6 +23,8 @@ from .strawberry_hooks import DEFINITION
 
 T = TypeVar("T")
 Kind = Literal["plain", "computed", "reference", "references", "batched", "root"]
+# Who hears the same of a subscription: the members of a conversation, one viewer on several devices, or nobody else.
+Hearers = Literal["members", "viewer", "one"]
 BatchFunction = Callable[..., Awaitable[Sequence[Any]]]
 
 
@@ -31,6 +34,8 @@ class FieldSource:
 
     `key` is the document key of a plain field or a reference; `reads` the keys that a computed field reads; `service`
     names the service of somebody else that the field asks; `most` is how long a list without a page size may be.
+    `viewer` says whether the value depends on who asks: None where that is up to the entity that a reference names.
+    `hearers` is that of a subscription.
     """
 
     kind: Kind = "plain"
@@ -40,6 +45,8 @@ class FieldSource:
     reads: tuple[str, ...] = ()
     service: str | None = None
     most: int | None = None
+    viewer: bool | None = False
+    hearers: Hearers = "one"
 
 
 _PLAIN = FieldSource()
@@ -89,6 +96,7 @@ class _Field(StrawberryField):
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         kind, function, key = self.source.kind, self.source.function, self.source.key
         if kind == "root":
+            _begin(info.context.listening, kwargs)
             return _await_root(super().get_result(source, info, args, kwargs), info)
         if kind == "computed" and function is not None:
             return function(source)
@@ -108,6 +116,14 @@ class _Field(StrawberryField):
             source,
             cache=False,
         )
+
+
+def _begin(listening: Listening, arguments: dict[str, Any]) -> None:
+    """Where a stream begins that several hear, or that one takes up again, whatever its operation says."""
+    if listening.part == "live":
+        arguments.pop("after", None)
+    elif listening.cursor is not None:
+        arguments["after"] = listening.cursor
 
 
 async def call_batched(
@@ -139,9 +155,12 @@ def union_member(union: GraphQLUnionType, error: ExpectedError) -> str | None:
     return next((member.name for member in union.types if member.name in names), None)
 
 
-def plain(*, description: str, key: str | None = None) -> Any:
-    """A value that the document holds, under the field's own name unless `key` says another."""
-    return _field(FieldSource("plain", key=key), description)
+def plain(*, description: str, key: str | None = None, viewer: bool = False) -> Any:
+    """A value that the document holds, under the field's own name unless `key` says another.
+
+    `viewer=True` where whoever made the document looked at who asks.
+    """
+    return _field(FieldSource("plain", key=key, viewer=viewer), description)
 
 
 def computed(function: Callable[[Any], Any], *, reads: Sequence[str], description: str) -> Any:
@@ -154,21 +173,22 @@ def loads(entity: type[Any], *, key: str, description: str, name: str | None = N
 
     `name` is the field's name in GraphQL where Python cannot say it.
     """
-    return _field(FieldSource("reference", key=key, entity=entity), description, graphql_name=name)
+    return _field(FieldSource("reference", key=key, entity=entity, viewer=None), description, graphql_name=name)
 
 
 def loads_many(entity: type[Any], *, key: str, description: str) -> Any:
     """A bounded list of references: the documents of `entity` whose ids the parent has under `key`."""
-    return _field(FieldSource("references", key=key, entity=entity), description)
+    return _field(FieldSource("references", key=key, entity=entity, viewer=None), description)
 
 
-def batched(function: BatchFunction, *, description: str, **arguments: str) -> Any:
+def batched(function: BatchFunction, *, description: str, viewer: bool = True, **arguments: str) -> Any:
     """`function(context, parents, **arguments)` answers for all parents of a level at once.
 
-    GraphQL arguments are the function's keyword-only parameters; `arguments` describes them. An answer that is an
-    exception fails its own parent only.
+    `viewer=False` says that everybody who may see the parents gets the same answer, but for fields below that say
+    otherwise: then several who listen share it. GraphQL arguments are the function's keyword-only parameters;
+    `arguments` describes them. An answer that is an exception fails its own parent only.
     """
-    return _batched(FieldSource("batched", function), function, description, arguments)
+    return _batched(FieldSource("batched", function, viewer=viewer), function, description, arguments)
 
 
 def delegates(function: BatchFunction, *, service: str, description: str, **arguments: str) -> Any:
@@ -177,7 +197,7 @@ def delegates(function: BatchFunction, *, service: str, description: str, **argu
     The field must be nullable: where the service fails, it is null beside an error with UPSTREAM_UNAVAILABLE, and the
     rest of the answer stands.
     """
-    return _batched(FieldSource("batched", function, service=service), function, description, arguments)
+    return _batched(FieldSource("batched", function, service=service, viewer=True), function, description, arguments)
 
 
 def _batched(source: FieldSource, function: BatchFunction, description: str, arguments: dict[str, str]) -> Any:
@@ -216,17 +236,22 @@ def root(
     subscription: bool = False,
     service: str | None = None,
     most: int | None = None,
+    hearers: Hearers = "one",
 ) -> Callable[[Callable[..., Any]], Any]:
     """A root field: `@root(Wallet | None, description=…)` over a method that returns documents.
 
     `service` names the service of somebody else that it asks: then it must be nullable, as what `delegates` is. `most`
     is how long a list may be that has no page size: its cost is reckoned by it.
+    `hearers` of a subscription: all `members` of the conversation that its argument `conversationId` names hear the
+    same, unless a field depends on who asks (an audience takes the place of the viewer, and events say who is told of
+    them); the same `viewer` does; or each `one` has a stream of their own. A stream that several hear says of each
+    event which place it takes (`resolvers/audiences.py`).
     """
     annotation = StrawberryAnnotation.from_annotation(graphql_type)
 
     def decorate(function: Callable[..., Any]) -> Any:
         made = _field(
-            FieldSource("root", function, service=service, most=most),
+            FieldSource("root", function, service=service, most=most, viewer=True, hearers=hearers),
             description,
             type_annotation=annotation,
             is_subscription=subscription,

@@ -41,8 +41,8 @@ from .types import (
 )
 
 conversations = Domain("conversations")
-conversations.owns(Conversation, use_cases.by_id, document=ConversationDocument)
-conversations.owns(Message, use_cases.messages_by_id, document=MessageDocument)
+conversations.owns(Conversation, use_cases.by_id, document=ConversationDocument, viewer=False)
+conversations.owns(Message, use_cases.messages_by_id, document=MessageDocument, viewer=False)
 
 Where = Annotated[strawberry.ID, strawberry.argument(description="A conversation that the viewer is a member of.")]
 Since = Annotated[Cursor | None, strawberry.argument(description=SINCE)]
@@ -85,7 +85,9 @@ class MessageFields:
     deleted_at: datetime | None = plain(description="When it was taken back: nothing of what it said is left.")
     reply_to: Message | None = loads(Message, key="reply_to_id", description="The message that it answers.")
     reactions: list[Reaction] = batched(
-        use_cases.reactions, description="At most 50 different emoji, in the order in which they first appeared."
+        use_cases.reactions,
+        viewer=False,
+        description="At most 50 different emoji, in the order in which they first appeared.",
     )
     media: list[Media] = plain(description="At most 10 pictures, films and sounds.")
     transfer: Transfer | None = loads(
@@ -213,6 +215,7 @@ class Subscription:
     @root(
         MessageEvent,
         subscription=True,
+        hearers="members",
         description=(
             "New messages of a conversation. Its cursors are those of `conversationUpdated` and of what is done in it. "
             "Ends where the viewer is no member any more."
@@ -230,6 +233,7 @@ class Subscription:
     @root(
         ConversationEvent,
         subscription=True,
+        hearers="members",
         description=(
             "Everything that changes in a conversation. Its cursors are those of `messageAdded` and of what is done in "
             "it; a catch-up ends with everybody's read marker. Ends where the viewer is no member any more."
@@ -249,6 +253,7 @@ class Subscription:
     @root(
         MessageEvent,
         subscription=True,
+        hearers="viewer",
         description=(
             "New messages of all the viewer's conversations, their own too. Its cursors are its own; messages of "
             "conversations that the viewer has left since are left out."
@@ -261,6 +266,7 @@ class Subscription:
     @root(
         TypingEvent,
         subscription=True,
+        hearers="members",
         description="Who of the others begins and ends typing. Ends where the viewer is no member any more.",
     )
     async def typing(self, info: Info, conversation_id: Where) -> AsyncGenerator[Document, None]:

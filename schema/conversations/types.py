@@ -36,7 +36,7 @@ class ConversationMember:
 class Reaction:
     emoji: str = plain(description="The emoji.")
     count: int = plain(description="How many members put it there.")
-    viewer_reacted: bool = plain(description="Whether the viewer is one of them.")
+    viewer_reacted: bool = plain(description="Whether the viewer is one of them.", viewer=True)
 
 
 @strawberry.type(description="A new message.")

@@ -9,7 +9,7 @@ from schema.entities import Listing, Merchant, Order
 from schema.values import MoneyInput
 
 merchants = Domain("merchants")
-merchants.owns(Merchant, use_cases.merchants_by_id, document=MerchantDocument)
+merchants.owns(Merchant, use_cases.merchants_by_id, document=MerchantDocument, viewer=False)
 merchants.owns(Listing, use_cases.listings_by_id, document=ListingDocument)
 merchants.owns(Order, use_cases.orders_by_id, document=OrderDocument)
 

@@ -240,6 +240,7 @@ class Subscription:
     @root(
         OrderEvent,
         subscription=True,
+        hearers="viewer",
         description="What happens to an order, or to all that the viewer placed or gets as a merchant.",
     )
     async def order_updated(

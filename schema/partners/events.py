@@ -70,6 +70,7 @@ class Subscription:
     @root(
         PaymentEvent,
         subscription=True,
+        hearers="viewer",
         description="The feed of `paymentEvents` as it grows: what came after the cursor first, then what is new.",
     )
     async def payment_events(

@@ -304,6 +304,8 @@ class Subscription:
     @root(
         BalanceEvent,
         subscription=True,
+        # A slow client gets the newest balance only: which ones are left out is its own affair.
+        hearers="one",
         description=(
             "Every change of a wallet of the viewer, or of all of them. Its cursors are those of the mutations that "
             "move money. Slow clients get the newest only, but what is caught up with is whole."

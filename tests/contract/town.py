@@ -24,6 +24,7 @@ from gateway.identity.development import DevelopmentIssuer
 from gateway.settings import Environment, MongoDriver, Settings
 
 ANSWER_TIMEOUT_S = 20.0
+QUIET_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,26 +60,32 @@ class Town:
         return str(found["user"]["id"])
 
     @asynccontextmanager
-    async def subscribed(self, who: str | None, document: str, **variables: Any) -> AsyncIterator[Events]:
+    async def subscribed(
+        self, who: str | None, document: str, extensions: dict[str, Any] | None = None, /, **variables: Any
+    ) -> AsyncIterator[Events]:
         """The events of a subscription over a WebSocket, from the moment that it runs."""
         url = self.url.replace("http", "ws", 1)
-        before = self._feeds()
+        is_alone = extensions or "balanceChanged" in document or "rideUpdated" in document
+        live = self._feeds if is_alone else self._heard
+        before = live()
         async with connect(url, subprotocols=["graphql-transport-ws"], max_size=2**20) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "connection_init", "payload": self.authorization(who)}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
-            payload = {"query": document, "variables": variables}
+            payload = {"query": document, "variables": variables, "extensions": extensions or {}}
             await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-            # A subscription is not acknowledged: it runs when the hub has its feeds, which a refused one never gets.
-            feeds = 2 if "conversationUpdated" in document else 1
-            await self._until(lambda: self._feeds() >= before + feeds)
+            # A subscription is not acknowledged: it runs when it hears what is live, which a refused one never does.
+            await self.until(lambda: live() > before)
             yield Events(socket)
-        # Else the end of these feeds hides the beginning of the next ones.
-        await self._until(lambda: self._feeds() <= before)
+        # Else the end of this one hides the beginning of the next.
+        await self.until(lambda: live() <= before)
+
+    def _heard(self) -> int:
+        return self.gateway.groups.live
 
     def _feeds(self) -> int:
         return sum(log.feeds for log in self.gateway.hub.statistics.values())
 
-    async def _until(self, is_so: Callable[[], bool]) -> None:
+    async def until(self, is_so: Callable[[], bool]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 while not is_so():  # noqa: ASYNC110
@@ -100,6 +107,14 @@ class Events:
                     await self._socket.send(json.dumps({"type": "pong"}))
                 elif message["type"] != "pong":
                     return message
+
+    async def soon(self) -> dict[str, Any] | None:
+        """The next message, or None where none comes for a while."""
+        try:
+            async with asyncio.timeout(QUIET_S):
+                return await self.message()
+        except TimeoutError:
+            return None
 
     async def next(self) -> Any:
         """The `data` of the next event."""

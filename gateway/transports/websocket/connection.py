@@ -241,7 +241,7 @@ class Connection:
             self._subscriptions.add(task)
         async with aclosing(self._operations.stream(prepared, asked)) as results:
             async for result in results:
-                if "data" not in result:
+                if not isinstance(result, bytes) and "data" not in result:
                     return error(id, result["errors"])
                 await self._send(next_result(id, self._operations.encode(result, asked)))
         return complete(id)

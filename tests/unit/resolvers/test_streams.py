@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, cast
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -19,24 +19,8 @@ from hypothesis import strategies as st
 from datastores.errors import GoingAwayError, SlowConsumerError, StreamGapError, ValidationError
 from datastores.mongo import Document
 from datastores.paging import decode_cursor
-from gateway.live import Feed, feeds
-from resolvers import streams
-from resolvers.context import Coalesce, Context
-from resolvers.streams import follow, merged, signals
-
-QUEUE = 3
-PAGE = 2
-STEPS = ("write", "write 3", "show", "stream", "stream all", "gap", "nothing")
-
-
-class Clock:
-    """Goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.now_s
+from resolvers.streams import merged, signals
+from tests.unit.resolvers.journal import QUEUE, STEPS, Clock, World, settle, short_queues
 
 
 @pytest.fixture(scope="module")
@@ -45,115 +29,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def short_queues(clock: Clock) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feeds, "MAX_QUEUED", QUEUE)
-        patch.setattr(streams, "PAGE", PAGE)
-        patch.setattr(feeds, "time", clock)
-        patch.setattr(streams, "time", clock)
+def _short(clock: Clock) -> Iterator[None]:
+    with short_queues(clock):
         yield
-
-
-class World:
-    """A log that is written, reads that show it later, a change stream that tells of it later, and one listener."""
-
-    def __init__(self, written: int = 0, script: Sequence[str] = ()) -> None:
-        self.log: list[Document] = []
-        self.told = 0
-        self.shown = 0
-        self.feed: Feed | None = None
-        self.is_ending = False
-        self.write(written)
-        self.tell(written)
-        self.script = list(script)
-
-    def write(self, count: int) -> None:
-        self.log += [{"_id": n, "n": n} for n in range(len(self.log) + 1, len(self.log) + count + 1)]
-
-    async def settle(self) -> None:
-        """As of the database: from now on reads show all that is written so far."""
-        self.shown = len(self.log)
-
-    def tell(self, count: int) -> None:
-        for row in self.log[self.told : self.told + count]:
-            if self.feed is not None:
-                self.feed.offer(row)
-            self.told += 1
-        self.shown = max(self.shown, self.told)
-
-    def lose(self) -> None:
-        """The change stream lost its place: it starts anew after the last write, shown or not, and says so."""
-        self.told = len(self.log)
-        if self.feed is not None:
-            self.feed.miss()
-
-    def step(self) -> None:
-        match self.script.pop(0) if self.script else "nothing":
-            case "write":
-                self.write(1)
-            case "write 3":
-                self.write(3)
-            case "show":
-                self.shown = len(self.log)
-            case "stream":
-                self.tell(1)
-            case "stream all":
-                self.tell(len(self.log))
-            case "gap":
-                self.lose()
-
-    async def head(self) -> int:
-        self.step()
-        answer = self.shown
-        self.step()
-        await asyncio.sleep(0)
-        return answer
-
-    async def read(self, after: int, limit: int) -> list[Document]:
-        self.step()
-        answer = self.log[after : min(after + limit, self.shown)]
-        self.step()
-        await asyncio.sleep(0)
-        return answer
-
-    @asynccontextmanager
-    async def open(
-        self, collection: str, topics: Sequence[str], *, coalesce: Coalesce | None = None
-    ) -> AsyncIterator[Feed]:
-        self.step()
-        self.feed = Feed(coalesce)
-        if self.is_ending:
-            self.feed.end()
-        self.step()
-        try:
-            yield self.feed
-        finally:
-            self.feed = None
-
-    @property
-    def context(self) -> Context:
-        unused = cast(Any, None)
-        return Context(cast(Any, self), unused, self)
-
-    def follow(self, after: int | None, **options: Any) -> AsyncGenerator[Document, None]:
-        return follow(
-            self.context,
-            "journal",
-            ["all"],
-            after=after,
-            head=self.head,
-            read=self.read,
-            number=lambda row: cast(int, row["n"]),
-            **options,
-        )
-
-
-async def settle(numbers: Sequence[int] = ()) -> None:
-    """Let every task go as far as it can: until nothing more was seen for a while."""
-    quiet, count = 0, len(numbers)
-    while quiet < 8:
-        await asyncio.sleep(0)
-        quiet, count = (quiet + 1, count) if len(numbers) == count else (0, len(numbers))
 
 
 async def seen(world: World, after: int | None, **options: Any) -> list[int]:
@@ -200,6 +78,19 @@ def test_a_reader_with_a_cursor_sees_every_row_once_in_order(
     numbers = asyncio.run(seen(world, after, contiguous=contiguous))
 
     assert numbers == list(range(after + 1, len(world.log) + 1))
+
+
+def test_a_feed_that_opens_after_the_log_was_read_makes_holes_that_are_found() -> None:
+    broken = 0
+    for at in range(12):
+        world = World(1, ["nothing"] * at + ["write", "stream all"], opens_late=True)
+        try:
+            numbers = asyncio.run(seen(world, 0))
+        except StreamGapError:
+            numbers = []
+        broken += numbers != [row["n"] for row in world.log]
+
+    assert broken > 0
 
 
 def test_it_holds_for_every_short_schedule() -> None:

@@ -17,13 +17,13 @@ def row(n: int, key: str = "") -> Document:
     return {"_id": f"row/{n}", "n": n, "key": key}
 
 
-async def drain(feed: Feed) -> list[int]:
+async def drain(feed: Feed[Document]) -> list[int]:
     return [(await feed.take())["n"] for _ in range(len(feed))]
 
 
 @pytest.fixture
-async def waiting() -> AsyncIterator[tuple[Feed, asyncio.Task[Document]]]:
-    feed = Feed()
+async def waiting() -> AsyncIterator[tuple[Feed[Document], asyncio.Task[Document]]]:
+    feed: Feed[Document] = Feed()
     task = asyncio.create_task(feed.take())
     await asyncio.sleep(0)
     yield feed, task
@@ -31,7 +31,7 @@ async def waiting() -> AsyncIterator[tuple[Feed, asyncio.Task[Document]]]:
 
 
 async def test_rows_are_taken_in_the_order_in_which_they_came() -> None:
-    feed = Feed()
+    feed: Feed[Document] = Feed()
 
     for n in range(1, MAX_QUEUED + 1):
         feed.offer(row(n))
@@ -40,7 +40,7 @@ async def test_rows_are_taken_in_the_order_in_which_they_came() -> None:
     assert feed.is_idle
 
 
-async def test_who_waits_is_woken_by_a_row(waiting: tuple[Feed, asyncio.Task[Document]]) -> None:
+async def test_who_waits_is_woken_by_a_row(waiting: tuple[Feed[Document], asyncio.Task[Document]]) -> None:
     feed, task = waiting
 
     feed.offer(row(1))
@@ -48,7 +48,7 @@ async def test_who_waits_is_woken_by_a_row(waiting: tuple[Feed, asyncio.Task[Doc
     assert (await task)["n"] == 1
 
 
-async def test_who_waits_is_woken_by_a_gap(waiting: tuple[Feed, asyncio.Task[Document]]) -> None:
+async def test_who_waits_is_woken_by_a_gap(waiting: tuple[Feed[Document], asyncio.Task[Document]]) -> None:
     feed, task = waiting
 
     feed.miss()
@@ -58,7 +58,7 @@ async def test_who_waits_is_woken_by_a_gap(waiting: tuple[Feed, asyncio.Task[Doc
     assert caught.value.overflowed_at is None
 
 
-async def test_who_waits_is_woken_by_the_end(waiting: tuple[Feed, asyncio.Task[Document]]) -> None:
+async def test_who_waits_is_woken_by_the_end(waiting: tuple[Feed[Document], asyncio.Task[Document]]) -> None:
     feed, task = waiting
 
     feed.end()
@@ -67,7 +67,7 @@ async def test_who_waits_is_woken_by_the_end(waiting: tuple[Feed, asyncio.Task[D
         await task
 
 
-async def test_a_wait_that_is_cancelled_costs_no_row(waiting: tuple[Feed, asyncio.Task[Document]]) -> None:
+async def test_a_wait_that_is_cancelled_costs_no_row(waiting: tuple[Feed[Document], asyncio.Task[Document]]) -> None:
     feed, task = waiting
 
     feed.offer(row(1))
@@ -79,7 +79,7 @@ async def test_a_wait_that_is_cancelled_costs_no_row(waiting: tuple[Feed, asynci
 
 
 async def test_a_full_queue_lets_go_of_its_rows_says_so_once_and_goes_on() -> None:
-    feed = Feed()
+    feed: Feed[Document] = Feed()
 
     for n in range(1, MAX_QUEUED + 51):
         feed.offer(row(n))
@@ -95,7 +95,7 @@ async def test_a_full_queue_lets_go_of_its_rows_says_so_once_and_goes_on() -> No
 
 
 async def test_a_full_queue_that_coalesces_keeps_the_newest_of_each_key_in_order() -> None:
-    feed = Feed(coalesce=lambda document: document["key"])
+    feed: Feed[Document] = Feed(coalesce=lambda document: document["key"])
 
     for n in range(1, MAX_QUEUED + 2):
         feed.offer(row(n, key="abc"[n % 3]))
@@ -107,7 +107,7 @@ async def test_a_full_queue_that_coalesces_keeps_the_newest_of_each_key_in_order
 
 
 async def test_a_queue_of_too_many_keys_overflows_though_it_coalesces() -> None:
-    feed = Feed(coalesce=lambda document: document["n"])
+    feed: Feed[Document] = Feed(coalesce=lambda document: document["n"])
 
     for n in range(1, MAX_QUEUED + 2):
         feed.offer(row(n))
@@ -117,7 +117,7 @@ async def test_a_queue_of_too_many_keys_overflows_though_it_coalesces() -> None:
 
 
 async def test_what_was_queued_at_the_end_can_still_be_taken() -> None:
-    feed = Feed()
+    feed: Feed[Document] = Feed()
     feed.offer(row(1))
 
     feed.end()
@@ -129,7 +129,7 @@ async def test_what_was_queued_at_the_end_can_still_be_taken() -> None:
         await feed.take()
 
 
-async def test_a_feed_has_one_reader(waiting: tuple[Feed, asyncio.Task[Document]]) -> None:
+async def test_a_feed_has_one_reader(waiting: tuple[Feed[Document], asyncio.Task[Document]]) -> None:
     feed, _ = waiting
 
     with pytest.raises(RuntimeError, match="one reader"):

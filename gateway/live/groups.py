@@ -1,0 +1,298 @@
+"""Groups: subscribers who hear the same of one stream, of which each event is read, executed and encoded once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Hashable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import orjson
+from graphql.execution.values import VariableValues
+
+from datastores.errors import ForbiddenError, GoingAwayError, NotFoundError
+from datastores.mongo import Document
+from gateway.execution.requests import PreparedOperation, Result
+from resolvers.audiences import DELIVERY, CaughtUpError, Delivery, Listening
+from resolvers.context import Context, MissedRowsError, Viewer
+from resolvers.streams import PATIENCE_S, slow_consumer
+
+from .feeds import Feed
+from .sharing import Sharing, Sharings
+
+_EVERYBODY: Final = Delivery()
+
+
+class Subscribed(Protocol):
+    """See `gateway.execution.executor.Subscribed`."""
+
+    @property
+    def variables(self) -> VariableValues: ...
+
+    def events(self) -> AsyncGenerator[Document, None]: ...
+
+    async def answer(self, event: Document) -> Result: ...
+
+    def failure(self, error: Exception) -> Result: ...
+
+
+class Graph(Protocol):
+    """What executes: see `gateway/execution/executor.py`."""
+
+    def subscribe(self, prepared: PreparedOperation, context: Context) -> Subscribed: ...
+
+    def stream(self, prepared: PreparedOperation, context: Context) -> AsyncGenerator[Result | bytes, None]: ...
+
+
+class _OverError(Exception):
+    """The stream of a group ended: with this last answer, or None where it had no more to tell."""
+
+    def __init__(self, last: Result | None) -> None:
+        super().__init__()
+        self.last = last
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One event as a group tells it. `stands_at` is the place of the last row before it, or of its own."""
+
+    payload: bytes
+    event: Document
+    delivery: Delivery
+    stands_at: int
+
+
+class Groups:
+    """The live streams of this process that several may hear; at most as many as there are subscribers.
+
+    `encode` makes the bytes of an answer. A subscriber first gets what was missed by itself, then what the group tells,
+    each row once. One whose queue of 100 events is full leaves the group, catches up by itself and joins again; where
+    it has not caught up in 10 s, it ends with SLOW_CONSUMER.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        sharings: Sharings,
+        encode: Callable[[Result, Context], bytes],
+        *,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.graph = graph
+        self.encode = encode
+        self.patience_s = patience_s
+        self._sharings = sharings
+        self._groups: dict[Hashable, _Group] = {}
+        self.live = 0
+        self.executions = 0
+        self.deliveries = 0
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def stream(self, prepared: PreparedOperation, context: Context) -> AsyncGenerator[Result | bytes, None]:
+        """The answers to a subscription, one an event: those that are shared as bytes. See `GraphExecutor.stream`."""
+        sharing = self._sharings.of(prepared)
+        if sharing.hearers == "one":
+            return self.graph.stream(prepared, context)
+        return _Subscriber(self, prepared, context).answers(sharing)
+
+    def join(self, key: Hashable, prepared: PreparedOperation, context: Context) -> tuple[_Group, Feed[_Told]]:
+        """The group of this key, made if there is none, and a new seat in it."""
+        group = self._groups.get(key)
+        if group is None or group.is_over:
+            group = self._groups[key] = _Group(self, prepared, context)
+            group.task.add_done_callback(lambda _: self._forget(key, group))
+        seat: Feed[_Told] = Feed(_superseded)
+        group.seats.add(seat)
+        return group, seat
+
+    def _forget(self, key: Hashable, group: _Group) -> None:
+        if self._groups.get(key) is group:
+            del self._groups[key]
+
+
+class _Group:
+    """One stream: its source, and the seats of those who hear it. Ends with the last of them."""
+
+    def __init__(self, groups: Groups, prepared: PreparedOperation, context: Context) -> None:
+        self.seats: set[Feed[_Told]] = set()
+        self.is_live = asyncio.Event()
+        self.is_over = False
+        self.going_away: GoingAwayError | None = None
+        self._groups = groups
+        self._context = replace(context, listening=Listening("live", on_live=self._stands), loaders={})
+        self._subscribed = groups.graph.subscribe(prepared, self._context)
+        self._place = 0
+        self.task = asyncio.create_task(self._run())
+
+    def leave(self, seat: Feed[_Told]) -> None:
+        """Give a seat up."""
+        self.seats.discard(seat)
+        if not self.seats:
+            self.is_over = True
+            self.task.cancel()
+
+    def _stands(self, place: int) -> None:
+        self._place = max(self._place, place)
+        self.is_live.set()
+
+    async def _run(self) -> None:
+        over: Exception = _OverError(None)
+        try:
+            async with aclosing(self._subscribed.events()) as events:
+                async for event in events:
+                    self._tell(await self._told(event))
+                    # Those who listen must come to take before their bounded queues are full.
+                    await asyncio.sleep(0)
+        except GoingAwayError as error:
+            self.going_away = over = error
+        except Exception as error:
+            over = _OverError(self._subscribed.failure(error))
+        finally:
+            self.is_over = True
+            self.is_live.set()
+            for seat in self.seats:
+                seat.end(over)
+
+    async def _told(self, event: Document) -> _Told:
+        delivery: Delivery = event.get(DELIVERY, _EVERYBODY)
+        if delivery.place is not None:
+            self._place = delivery.place
+        payload = b""
+        if delivery.is_told:
+            self._groups.executions += 1
+            payload = self._groups.encode(await self._subscribed.answer(event), self._context)
+        return _Told(payload, event, delivery, self._place)
+
+    def _tell(self, told: _Told) -> None:
+        self._groups.deliveries += len(self.seats)
+        for seat in self.seats:
+            seat.offer(told)
+
+
+class _Subscriber:
+    """One who hears a stream: alone until they have caught up, then with their group."""
+
+    __slots__ = ("_context", "_cursor", "_groups", "_is_let_in", "_is_live", "_late_since", "_place", "_prepared")
+
+    def __init__(self, groups: Groups, prepared: PreparedOperation, context: Context) -> None:
+        self._groups = groups
+        self._prepared = prepared
+        self._context = context
+        self._cursor: str | None = None
+        self._place = 0
+        self._is_let_in = False
+        self._is_live = False
+        self._late_since: float | None = None
+
+    async def answers(self, sharing: Sharing) -> AsyncGenerator[Result | bytes, None]:
+        key, together = self._together(sharing)
+        try:
+            while True:
+                group, seat = self._groups.join(key, self._prepared, together)
+                try:
+                    async with aclosing(self._missed(group, seat)) as answers:
+                        async for missed in answers:
+                            yield missed
+                    self._groups.live += 1
+                    try:
+                        while (told := await self._next(seat)) is not None:
+                            given_at = time.monotonic()
+                            yield told.payload if told.stands_at >= self._place else await self._at_own_place(told)
+                            self._check_pace(seat, given_at)
+                    finally:
+                        self._groups.live -= 1
+                finally:
+                    group.leave(seat)
+        except GoingAwayError:
+            raise
+        except _OverError as over:
+            if over.last is not None:
+                yield over.last
+        except Exception as error:
+            is_over = self._is_let_in and isinstance(error, NotFoundError | ForbiddenError)
+            if not is_over:
+                yield self._alone().failure(error)
+
+    async def _missed(self, group: _Group, seat: Feed[_Told]) -> AsyncGenerator[Result, None]:
+        """What was written before the group's next event, which this subscriber is let in to hear."""
+        await group.is_live.wait()
+        alone = self._alone()
+        try:
+            async with aclosing(alone.events()) as events:
+                async for event in events:
+                    given_at = time.monotonic()
+                    answer = await alone.answer(event)
+                    self._cursor = event.get("cursor", self._cursor)
+                    yield answer
+                    self._check_pace(seat, given_at)
+                    if group.going_away is not None:
+                        raise group.going_away
+        except CaughtUpError as caught_up:
+            self._place = caught_up.place or 0
+            self._cursor = caught_up.cursor or self._cursor
+            self._is_let_in = True
+            return
+        raise _OverError(None)
+
+    async def _next(self, seat: Feed[_Told]) -> _Told | None:
+        """The next event that is for this subscriber; None where they are to be let in anew, or have missed some."""
+        user_id = self._context.viewer.user_id
+        while True:
+            if seat.is_idle:
+                self._is_live, self._late_since = True, None
+            try:
+                told = await seat.take()
+            except MissedRowsError as missed:
+                if self._is_live and self._late_since is None:
+                    self._late_since = missed.overflowed_at
+                return None
+            delivery = told.delivery
+            if delivery.place is not None and delivery.place <= self._place:
+                continue
+            if delivery.leaves is not None and delivery.leaves == user_id:
+                return None
+            if delivery is _EVERYBODY or delivery.is_for(user_id):
+                if delivery.place is not None:
+                    self._cursor = told.event.get("cursor", self._cursor)
+                return told
+
+    async def _at_own_place(self, told: _Told) -> bytes:
+        """What takes no place itself, told by a group that is behind this subscriber, with the cursor of the latter."""
+        alone = self._alone()
+        answer = await alone.answer({**told.event, "cursor": self._cursor})
+        return self._groups.encode(answer, self._context)
+
+    def _alone(self) -> Subscribed:
+        listening = Listening("past", cursor=self._cursor)
+        return self._groups.graph.subscribe(self._prepared, replace(self._context, listening=listening, loaders={}))
+
+    def _together(self, sharing: Sharing) -> tuple[Hashable, Context]:
+        """What those have in common who hear the same, and the context in which it is told to them."""
+        variables = self._alone().variables
+        viewer = self._context.viewer
+        if sharing.hearers == "members":
+            viewer = Viewer("audience", conversation_id=sharing.conversation(variables))
+        given = {name: value for name, value in variables.coerced.items() if name not in sharing.cursors}
+        written = orjson.dumps(given, default=_written, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+        key = (self._prepared.digest, self._prepared.name, written, viewer)
+        return key, replace(self._context, viewer=viewer)
+
+    def _check_pace(self, seat: Feed[_Told], given_at: float) -> None:
+        now, patience_s = time.monotonic(), self._groups.patience_s
+        is_stuck = seat.overflowed_at is not None and now - given_at > patience_s
+        is_late = self._late_since is not None and now - self._late_since > patience_s
+        if is_stuck or is_late:
+            raise slow_consumer(self._cursor)
+
+
+def _superseded(told: _Told) -> Hashable:
+    """What a later event of the same key makes superfluous to who is busy; what has a place stays."""
+    return id(told) if told.delivery.place is not None else (told.delivery.key,)
+
+
+def _written(value: object) -> list[str]:
+    return [type(value).__name__, repr(value)]
