@@ -25,6 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 # For whom answers are executed alone: those who want to know what each has cost.
 ALONE = {"cost": True}
 LAST = "the last of it"
+SETTLED_S = 0.4
 FRAGMENTS = ["fragment Them on User { displayName }", "fragment Mine on User { viewerFollows }"]
 MEMBERS = """cursor message { id seq text createdAt editedAt deletedAt
   sender { id handle displayName followerCount } conversation { id kind createdAt }
@@ -48,17 +49,33 @@ async def circle(town: Town) -> Circle:
     return Circle(town, people, made["conversation"]["id"])
 
 
+async def quiet(town: Town) -> None:
+    """Wait until nobody is told anything: each event shows its objects as they are when it is executed."""
+    told, since = -1, 0.0
+    loop = asyncio.get_running_loop()
+    while told != town.gateway.groups.deliveries or loop.time() - since < SETTLED_S:
+        if told != town.gateway.groups.deliveries:
+            told, since = town.gateway.groups.deliveries, loop.time()
+        await asyncio.sleep(0.02)
+
+
 async def talks(it: Circle) -> None:
     town, (one, two, three), group = it.town, it.people, it.group
     first = await say(town, one, group, "one")
     await say(town, two, group, "two", replyToId=first["node"]["id"])
+    await quiet(town)
     await done(town, three, "addReaction", messageId=first["node"]["id"], emoji="👍")
+    await quiet(town)
     await done(town, one, "editMessage", messageId=first["node"]["id"], text="one, better")
+    await quiet(town)
     await done(town, two, "markConversationRead", conversationId=group, seq="2")
+    await quiet(town)
     guest = await town.id_of(await newcomer(town))
     await done(town, one, "addConversationMembers", conversationId=group, userIds=[guest])
+    await quiet(town)
     await done(town, one, "removeConversationMember", conversationId=group, userId=guest)
     gone = await say(town, two, group, "soon gone")
+    await quiet(town)
     await done(town, two, "deleteMessage", messageId=gone["node"]["id"])
     await say(town, one, group, LAST)
 
@@ -67,7 +84,7 @@ async def types(it: Circle) -> None:
     for _ in range(2):
         for typing in (True, False):
             await done(it.town, it.people[2], "setTyping", conversationId=it.group, typing=typing)
-            await asyncio.sleep(0.2)
+            await quiet(it.town)
 
 
 async def pays(it: Circle) -> None:
@@ -83,7 +100,9 @@ async def shops(it: Circle) -> None:
     ware = next(each for each in shop["listings"]["nodes"] if each["state"] == "ACTIVE")
     lines = [{"listingId": ware["id"], "quantity": 1, "expectedUnitPrice": ware["price"]}]
     placed = await done(town, "alice", "placeOrder", "order { id }", idempotencyKey=key(), lines=lines)
+    await quiet(town)
     await done(town, "alice", "payOrder", idempotencyKey=key(), orderId=placed["order"]["id"])
+    await quiet(town)
     await done(town, "carol", "shipOrder", orderId=placed["order"]["id"])
 
 
