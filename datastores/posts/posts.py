@@ -128,12 +128,13 @@ async def create(loop: CommitLoop, document: PostDocument) -> Document:
     return await loop.submit(_Create(document), weight=2)
 
 
-async def delete(loop: CommitLoop, post_id: str, now: datetime) -> None:
+async def delete(loop: CommitLoop, post_id: str, now: datetime, random_bits: int | None = None) -> None:
     """Delete a post; its replies stay. Raises NotFoundError where it is gone already.
 
-    Reposts and likes of it stay, and are passed over where they are read.
+    Reposts and likes of it stay, and are passed over where they are read. `random_bits`, if given, tell this deletion
+    from others of the same millisecond.
     """
-    await loop.submit(_Delete(post_id, now), weight=3)
+    await loop.submit(_Delete(post_id, id_at("del", now, random_bits), now), weight=3)
 
 
 async def of_authors(database: Database, author_ids: Sequence[str], window: Window) -> list[list[Document]]:
@@ -209,6 +210,7 @@ class _Create:
 @dataclass(frozen=True, slots=True)
 class _Delete:
     post_id: str
+    deletion_id: str
     now: datetime
 
     def reads(self, work: Work) -> Iterator[Sequence[Read]]:
@@ -221,12 +223,12 @@ class _Delete:
         post = work.get(POSTS, self.post_id)
         if post is None:
             deleted = work.get(DELETED, self.post_id)
-            if deleted is not None and deleted["deleted_at"] == self.now:
+            if deleted is not None and deleted.get("deletion_id") == self.deletion_id:
                 # By an earlier try of this very act.
                 return
             raise NotFoundError("There is no such post")
         work.delete(POSTS, self.post_id)
         left = {key: post[key] for key in ("_id", "author_id", "client_id")}
-        work.insert(DELETED, {**left, "deleted_at": self.now})
+        work.insert(DELETED, {**left, "deleted_at": self.now, "deletion_id": self.deletion_id})
         if post["reply_to_id"] is not None and (parent := work.get(POSTS, post["reply_to_id"])) is not None:
             work.update(POSTS, parent["_id"], reply_count=parent["reply_count"] - 1)

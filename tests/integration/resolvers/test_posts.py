@@ -277,13 +277,24 @@ class TestDeleting:
         assert sum(isinstance(outcome, NotFoundError) for outcome in outcomes) == 9
         assert (await read(database, root["_id"]))["reply_count"] == 0
 
+    async def test_deletions_of_one_millisecond_are_told_apart(self, ask: Ask, people: list[str]) -> None:
+        ctx = ask(people[0])
+        made, now = await posts.create_post(ctx, text="once"), ctx.now()
+
+        outcomes = await asyncio.gather(
+            *(store.delete(ctx.commits["posts"], made["_id"], now) for _ in range(10)), return_exceptions=True
+        )
+
+        assert outcomes.count(None) == 1
+        assert sum(isinstance(outcome, NotFoundError) for outcome in outcomes) == 9
+
     async def test_nothing_of_a_deleted_text_is_kept(self, database: Database, ask: Ask, people: list[str]) -> None:
         made = await posts.create_post(ask(people[0]), text="secret #secret", client_id="1")
         await posts.delete_post(ask(people[0]), post_id=made["_id"])
 
         (left,) = await database.find("deleted_posts", {}, limit=10)
 
-        assert left.keys() == {"_id", "author_id", "client_id", "deleted_at"}
+        assert left.keys() == {"_id", "author_id", "client_id", "deleted_at", "deletion_id"}
         assert ids_of(await posts.posts(ask(None), search="secret")) == []
 
     async def test_answering_while_it_is_deleted(self, database: Database, ask: Ask, people: list[str]) -> None:

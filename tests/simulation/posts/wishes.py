@@ -65,7 +65,7 @@ class Wish:
             )
             return await store.create(loop, document)
         if self.kind is Kind.DELETE:
-            return await store.delete(loop, post_id, START)
+            return await store.delete(loop, post_id, START, random_bits=int(salt[:20], 16))
         if self.kind is Kind.REACT:
             return await store.react(loop, self.reaction, self.actor, post_id, START)
         return await store.take_back(loop, self.reaction, self.actor, post_id)

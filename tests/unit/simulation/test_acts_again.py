@@ -43,7 +43,7 @@ def twice(*acts: Act[Any]) -> tuple[list[Any], int]:
     "acts",
     [
         [_Create(NEW)],
-        [_Create(NEW), _Delete(NEW["_id"], START)],
+        [_Create(NEW), _Delete(NEW["_id"], "del_1", START)],
         [StartConversation("cnv", ConversationKind.GROUP, "Title", ROLES)],
     ],
     ids=["a post without a client id", "a post that is deleted", "a conversation"],
@@ -56,7 +56,7 @@ def test_the_outcome_is_the_same(acts: list[Act[Any]]) -> None:
 
 def test_a_reply_is_counted_once() -> None:
     assert twice(_Create(NEW))[1] == 1
-    assert twice(_Create(NEW), _Delete(NEW["_id"], START))[1] == 0
+    assert twice(_Create(NEW), _Delete(NEW["_id"], "del_1", START))[1] == 0
 
 
 def test_a_message_without_a_client_id_is_sent_once() -> None:
