@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # documents hold naive UTC
@@ -16,4 +16,5 @@ def utc_now() -> datetime:
 
 def milliseconds_of(time: datetime) -> int:
     """Unix time in whole milliseconds of a naive UTC time."""
-    return (time - EPOCH) // timedelta(milliseconds=1)
+    since = time - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000

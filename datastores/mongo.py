@@ -20,7 +20,6 @@ from pymongo.errors import (
     InvalidURI,
     OperationFailure,
     PyMongoError,
-    ServerSelectionTimeoutError,
 )
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pymongo.read_concern import ReadConcern
@@ -28,6 +27,7 @@ from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
 from .errors import ExpectedError, UnavailableError
+from .wire import Changes, Wire
 from .writes import Write, WriteCommand, updated, write_commands
 
 Document = dict[str, Any]
@@ -101,17 +101,18 @@ class Session:
 class Database:
     """One MongoDB database through one driver.
 
-    Reads return lists of plain documents with naive UTC datetimes. All calls go through a first-in-first-out gate,
-    which keeps the tail latency of the driver's pool in bounds, and reads are shielded from cancellation, since a
-    cancelled read costs PyMongo a connection.
+    Reads return lists of plain documents with naive UTC datetimes. Those that one message answers go over `wire`; all
+    other calls go through a first-in-first-out gate, which keeps the tail latency of the driver's pool in bounds, and
+    reads among them are shielded from cancellation, since a cancelled read costs PyMongo a connection.
     """
 
-    def __init__(self, client: Any, name: str, driver: Driver) -> None:
+    def __init__(self, client: Any, name: str, driver: Driver, wire: Wire) -> None:
         self._client = client
         # What a failover could take back must not be shown: a stream cannot unsay an event.
         self._raw = client.get_database(name, read_concern=ReadConcern("majority"), write_concern=MAJORITY)
         self._gate = asyncio.Semaphore(GATE_SIZE)
         self._shielded: set[asyncio.Task[Any]] = set()
+        self._wire = wire
         self.name = name
         self.driver: Driver = driver
 
@@ -129,6 +130,8 @@ class Database:
 
         `on_command` is told of each command when it has ended, `listeners` are told all that the driver tells.
         """
+        commands = [*listeners, *([_Listener(on_command)] if on_command else [])]
+        loop = asyncio.get_running_loop()
         options: dict[str, Any] = {
             "maxPoolSize": POOL_SIZE,
             "serverSelectionTimeoutMS": CONNECT_TIMEOUT_MS,
@@ -139,14 +142,16 @@ class Database:
             "retryReads": True,
             "retryWrites": True,
             "appname": "agora",
-            "event_listeners": [*listeners, *([_Listener(on_command)] if on_command else [])],
         }
         client: Any
         try:
+            opener: AsyncMongoClient[Document] = AsyncMongoClient(uri, **options)
+            wire = Wire(opener, name, lambda: client.topology_description, on_command, listeners)
+            options["event_listeners"] = [*commands, Changes(loop, wire.look)]
             client = AsyncIOMotorClient(uri, **options) if driver == "motor" else AsyncMongoClient(uri, **options)
         except (InvalidURI, ConfigurationError, ValueError) as error:
             raise WrongDatabaseError(f"MONGODB_URI is not usable: {error}") from None
-        database = cls(client, name, driver)
+        database = cls(client, name, driver, wire)
         try:
             hello = await client.admin.command("hello")
         except PyMongoError as error:
@@ -162,6 +167,7 @@ class Database:
         closing = self._client.close()
         if closing is not None:
             await closing
+        await self._wire.close()
 
     async def drop(self) -> None:
         """Remove the database and all that is in it."""
@@ -202,26 +208,31 @@ class Database:
             task.exception()
 
     async def _at_once(self, command: Document, read: Callable[[], Awaitable[list[Document]]]) -> list[Document]:
-        """What a command finds, where one message holds it all: four fifths of the driver's work for a cursor.
+        """What a command finds, where one message holds it all.
 
-        Else `read` is called, by which the driver reads from a cursor, and once more where the connection is lost.
+        Else `read` is called, by which the driver reads from a cursor, and where the connection is lost: the driver
+        waits for a primary and tries twice.
         """
+        command["readConcern"] = _READ_CONCERN
         try:
-            answer = await self._raw.command({**command, "readConcern": _READ_CONCERN})
-        except ServerSelectionTimeoutError:
-            raise
+            answer = await self._wire.command(command)
         except AutoReconnect:
-            return await read()
+            return await self._read(read)
         except OperationFailure as error:
             if error.code in RETRYABLE_READS:
-                return await read()
+                return await self._read(read)
             raise
         cursor = answer["cursor"]
         if cursor["id"]:
-            collection = cursor["ns"].partition(".")[2]
-            await self._raw.command({"killCursors": collection, "cursors": [cursor["id"]]})
-            return await read()
+            return await self._read(lambda: self._from_the_beginning(cursor, read))
         return cast(list[Document], cursor["firstBatch"])
+
+    async def _from_the_beginning(
+        self, cursor: Document, read: Callable[[], Awaitable[list[Document]]]
+    ) -> list[Document]:
+        collection = cursor["ns"].partition(".")[2]
+        await self._raw.command({"killCursors": collection, "cursors": [cursor["id"]]})
+        return await read()
 
     async def find(
         self,
@@ -255,7 +266,7 @@ class Database:
         asked = {"projection": projection, "sort": sort and dict(sort), "hint": hint and dict(hint)}
         command: Document = {"find": collection, "filter": filter, "limit": limit, "batchSize": limit + 1}
         command |= {name: value for name, value in asked.items() if value is not None}
-        return await self._read(lambda: self._at_once(command, read))
+        return await self._at_once(command, read)
 
     async def find_one(
         self, collection: str, filter: Filter, *, sort: Sort | None = None, session: Session | None = None
@@ -284,7 +295,7 @@ class Database:
             return cast(list[Document], await cursor.to_list(limit))
 
         command: Document = {"aggregate": collection, "pipeline": list(pipeline), "cursor": {"batchSize": limit}}
-        return await self._read(lambda: self._at_once(command, read))
+        return await self._at_once(command, read)
 
     async def count(self, collection: str, filter: Filter, *, limit: int = MAX_LIMIT) -> int:
         """How many match, counted no further than `limit`."""

@@ -33,10 +33,13 @@ class PageInfoDocument(TypedDict):
 
 
 class EdgeDocument(TypedDict):
-    """One item of a page; connections with further edge fields add keys to it."""
+    """One item of a page; connections with further edge fields add keys to it.
+
+    Its cursor is `encode_cursor(*place)`, made where somebody asks for it.
+    """
 
     node: Document
-    cursor: str
+    place: tuple[Any, ...]
 
 
 class PageDocument(TypedDict):
@@ -63,7 +66,7 @@ class Window:
 
 def encode_cursor(scope: str, *key: object) -> str:
     """The cursor of the item with this sort key in the list named `scope`."""
-    payload = orjson.dumps([_plain(value) for value in key])
+    payload = orjson.dumps([milliseconds_of(value) if isinstance(value, datetime) else value for value in key])
     return base64.urlsafe_b64encode(_digest(scope, payload) + payload).rstrip(b"=").decode()
 
 
@@ -145,7 +148,7 @@ def page(
     for document in shown:
         made: EdgeDocument = {
             "node": node(document) if node else document,
-            "cursor": encode_cursor(window.scope, *key(document)),
+            "place": (window.scope, *key(document)),
         }
         if edge:
             made.update(edge(document))  # type: ignore[typeddict-item]  # further keys of an edge
@@ -156,18 +159,14 @@ def page(
         "page_info": {
             "has_next_page": started if window.backward else more,
             "has_previous_page": more if window.backward else started,
-            "start_cursor": edges[0]["cursor"] if edges else None,
-            "end_cursor": edges[-1]["cursor"] if edges else None,
+            "start_cursor": encode_cursor(*edges[0]["place"]) if edges else None,
+            "end_cursor": encode_cursor(*edges[-1]["place"]) if edges else None,
         },
     }
 
 
 def _digest(scope: str, payload: bytes) -> bytes:
     return hashlib.sha256(scope.encode() + b"\x00" + payload).digest()[:_DIGEST_BYTES]
-
-
-def _plain(value: object) -> object:
-    return milliseconds_of(value) if isinstance(value, datetime) else value
 
 
 def _typed(value: object, wanted: type) -> object:

@@ -18,7 +18,7 @@ from .composition import Domain, batched, computed, loads, loads_many, plain, ro
 from .entities import Listing, Post, User, Viewer
 from .errors import ForbiddenError, NotFoundError, ValidationError
 from .scalars import Cursor
-from .values import Media, MediaInput, PageInfo, media_documents, nodes_of
+from .values import Media, MediaInput, PageInfo, cursor_of, media_documents, nodes_of
 
 posts = Domain("posts")
 posts.owns(Post, use_cases.by_id, document=PostDocument, viewer=False)
@@ -26,7 +26,7 @@ posts.owns(Post, use_cases.by_id, document=PostDocument, viewer=False)
 
 @strawberry.type(description="A post in a list.")
 class PostEdge:
-    cursor: Cursor = plain(description="Where the post stands; pass it as `after`.")
+    cursor: Cursor = computed(cursor_of, reads=("place",), description="Where the post stands; pass it as `after`.")
     node: Post = plain(description="The post.")
     reposted_by: User | None = loads(
         User, key="reposted_by_id", description="Whose repost put it here; null where the post stands for itself."

@@ -27,7 +27,8 @@ MAX_LOOPS: Final = 16
 
 
 class Completion:
-    """Writes into `source`. Code that meets a value that is not as promised raises ViolationError, and nothing else.
+    """Writes into `source`. Code that meets a value that is not as promised raises, whatever it is: a key that is
+    missing where there may be no null is a KeyError, a value of the wrong class a ViolationError.
 
     Parents of fields that need calls are collected, with the objects that the answers go into, in the lists
     `parents_N`, `keys_N` and `outs_N` of the level N that such a field begins.
@@ -85,19 +86,36 @@ class Completion:
         if self._loops > MAX_LOOPS:
             raise NotCompiledError("too_large")
         self._write_guard(f"{value}.__class__ is not list and {value}.__class__ is not tuple")
-        self._source.line(f"{result} = []")
         each = self._source.variable("item")
+        named = item.of_type if is_non_null_type(item) else item
+        if is_leaf_type(named) and leaf_of(named).unless:
+            self._write_leaves(named, is_non_null_type(item), value, each, result)
+            self._loops -= 1
+            return
+        self._source.line(f"{result} = []")
         with self._source.block(f"for {each} in {value}:"):
             completed = self.write(item, branches, each)
             self._source.line(f"{result}.append({completed})")
         self._loops -= 1
 
+    def _write_leaves(self, item: GraphQLLeafType, required: bool, value: str, each: str, result: str) -> None:
+        """A list of leaves that are right already is the answer itself."""
+        leaf = leaf_of(item)
+        for name, constant in leaf.constants.items():
+            self._source.constant(name, constant)
+        unless, otherwise = leaf.unless.format(each), leaf.otherwise.format(each)
+        if not required:
+            unless = f"{each} is not None and {unless}"
+            otherwise = f"None if {each} is None else {otherwise}"
+        self._source.line(f"{result} = {value} if {value}.__class__ is list else list({value})")
+        with self._source.block(f"for {each} in {value}:"), self._source.block(f"if {unless}:"):
+            self._source.line(f"{result} = [{otherwise} for {each} in {value}]")
+            self._source.line("break")
+
     def _write_object(self, abstract: bool, branches: tuple[Branch, ...], value: str, result: str) -> None:
         self._write_guard(f"{value}.__class__ is not dict")
-        get = self._source.variable("get")
-        self._source.line(f"{get} = {value}.get")
         if not abstract:
-            self._write_fields(branches[0], get, value, result, quoted(branches[0].types[0]))
+            self._write_fields(branches[0], value, result, quoted(branches[0].types[0]))
             return
         type_of = self._source.constant("type_of", self._graph.type_of)
         type_name = self._source.variable("type")
@@ -106,11 +124,11 @@ class Completion:
         for index, branch in enumerate(branches):
             opening = f"{'elif' if index else 'if'} {type_name} in ({', '.join(map(quoted, branch.types))},):"
             with self._source.alternative(first), self._source.block(opening):
-                self._write_fields(branch, get, value, result, type_name)
+                self._write_fields(branch, value, result, type_name)
         with self._source.block("else:"):
             self._source.line("raise ViolationError")
 
-    def _write_fields(self, branch: Branch, get: str, value: str, result: str, type_name: str) -> None:
+    def _write_fields(self, branch: Branch, value: str, result: str, type_name: str) -> None:
         entries: list[str] = []
         for field in branch.fields:
             if field.kind == "typename":
@@ -118,32 +136,34 @@ class Completion:
             elif field.level is not None:
                 entries.append(f"{quoted(field.key)}: None")
             else:
-                entries.append(f"{quoted(field.key)}: {self._write_read(field, get, value)}")
+                entries.append(f"{quoted(field.key)}: {self._write_read(field, value)}")
         self._source.line(f"{result} = {{{', '.join(entries)}}}")
         for field in branch.fields:
             if field.kind == "batched":
                 self._source.line(f"parents_{field.level}.append({value})")
                 self._source.line(f"outs_{field.level}.append({result})")
             elif field.level is not None:
-                self._write_reference(field, get, value, result)
+                self._write_reference(field, value, result)
 
-    def _write_read(self, field: PlannedField, get: str, value: str) -> str:
+    def _write_read(self, field: PlannedField, value: str) -> str:
         read = self._source.variable(field.key)
         if field.kind == "computed":
             function = self._source.constant(f"compute_{field.parent}_{field.name}", field.source.function)
             self._source.line(f"{read} = {function}({value})")
         else:
-            self._source.line(f"{read} = {get}({quoted(field.source.key)})")
+            key = quoted(field.source.key)
+            there = is_non_null_type(field.type)
+            self._source.line(f"{read} = {value}[{key}]" if there else f"{read} = {value}.get({key})")
         return self.write(field.type, field.branches, read)
 
-    def _write_reference(self, field: PlannedField, get: str, value: str, result: str) -> None:
+    def _write_reference(self, field: PlannedField, value: str, result: str) -> None:
         key = self._source.variable("key")
         if field.kind == "references":
-            self._source.line(f"{key} = {get}({quoted(field.source.key)}) or ()")
+            self._source.line(f"{key} = {value}.get({quoted(field.source.key)}) or ()")
             self._write_guard(f"{key}.__class__ is not list and {key}.__class__ is not tuple")
             self._write_collecting(field, key, value, result)
             return
-        self._source.line(f"{key} = {get}({quoted(field.source.key)})")
+        self._source.line(f"{key} = {value}.get({quoted(field.source.key)})")
         if is_non_null_type(field.type):
             self._write_guard(f"{key} is None")
             self._write_collecting(field, key, value, result)

@@ -21,10 +21,23 @@ from graphql import (
 )
 from graphql.pyutils import is_awaitable
 
+from schema.scalars import write_decimal, write_time
+
 from .runs import ViolationError
 
 # Values of these classes are no exceptions and nothing to wait for.
 PLAIN_CLASSES: Final = frozenset({str, int, float, bool, datetime, Decimal})
+
+
+# By what some functions of ours do with values of one class: whether a value is one, and what it becomes.
+_SHORTCUTS: Final[dict[Any, tuple[type, str, str]]] = {
+    write_time: (
+        datetime,
+        "{0}.__class__ is datetime and {0}.tzinfo is None",
+        '{0}.isoformat("T", "milliseconds") + "Z"',
+    ),
+    write_decimal: (Decimal, "{0}.__class__ is Decimal", 'format({0}, "f")'),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,10 @@ def leaf_of(type_: GraphQLLeafType) -> Leaf:
         constants[names] = _names(type_)
         is_known = f"{{0}}.__class__ is str and {{0}} in {names}"
         return Leaf("", f"{names}[{{0}}] if {is_known} else {otherwise}", constants)
+    if (shortcut := _SHORTCUTS.get(type_.coerce_output_value)) is not None:
+        class_, is_one, written = shortcut
+        constants[class_.__name__] = class_
+        return Leaf("", f"{written} if {is_one} else {otherwise}", constants)
     return Leaf(_unless(type_), otherwise, constants)
 
 
