@@ -6,20 +6,20 @@ import time
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.drain import Drain
 from gateway.execution.requests import OUR_FAULT
-from gateway.logs import request_id
+from gateway.logs import ACCESS, log_request, request_id
 from gateway.metrics import Metrics
 from gateway.transports.limits import answer, request_error
 
 ALWAYS_ANSWERED: Final = frozenset({"/livez", "/readyz", "/metrics"})
 CLIENT_WENT_AWAY: Final = 499
 MAX_LOGGED_PATH: Final = 200
+REQUEST_ID: Final = b"x-request-id"
 
-_log = structlog.get_logger("gateway.access")
+_log = structlog.get_logger(ACCESS)
 
 
 class Access:
@@ -37,15 +37,15 @@ class Access:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        id = request_id(Headers(scope=scope).get("x-request-id"))
+        id = request_id(_given(scope))
         scope.setdefault("state", {})["request_id"] = id
-        structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=id)
         exchange = _Exchange(scope, send, id)
+        self._drain.begin()
         try:
-            with self._drain.one():
-                await self._inside(exchange, scope, receive)
+            await self._inside(exchange, scope, receive)
         finally:
+            self._drain.end()
             self._record(exchange, scope)
 
     async def _inside(self, exchange: _Exchange, scope: Scope, receive: Receive) -> None:
@@ -67,14 +67,13 @@ class Access:
 
     def _record(self, exchange: _Exchange, scope: Scope) -> None:
         duration_s = time.perf_counter() - exchange.began_at
-        facts = {"path": _path(scope), "duration_ms": round(duration_s * 1000, 1)}
+        path, duration_ms = _path(scope), round(duration_s * 1000, 1)
         if scope["type"] == "websocket":
-            _log.info("socket", code=exchange.close_code, status=exchange.status, **facts)
+            _log.info("socket", code=exchange.close_code, status=exchange.status, path=path, duration_ms=duration_ms)
             return
-        status = exchange.status or CLIENT_WENT_AWAY
-        self._metrics.http_request(scope["method"], status, duration_s)
-        write = _log.debug if scope["path"] in ALWAYS_ANSWERED else _log.info
-        write("request", method=scope["method"], status=status, **facts)
+        method, status = scope["method"], exchange.status or CLIENT_WENT_AWAY
+        self._metrics.http_request(method, status, duration_s)
+        log_request(method, status, path, duration_ms, exchange.request_id, is_probe=path in ALWAYS_ANSWERED)
 
 
 class _Exchange:
@@ -92,9 +91,12 @@ class _Exchange:
         kind = message["type"]
         if kind in {"http.response.start", "websocket.http.response.start"}:
             self.status = message["status"]
+        elif kind == "http.response.body":
+            await self._send(message)
+            return
         if kind in {"http.response.start", "websocket.http.response.start", "websocket.accept"}:
-            message.setdefault("headers", [])
-            MutableHeaders(scope=message)["X-Request-Id"] = self.request_id
+            others = [header for header in message.get("headers", ()) if header[0] != REQUEST_ID]
+            message["headers"] = [*others, (REQUEST_ID, self.request_id.encode())]
         if kind == "websocket.close":
             self.close_code = message.get("code", 1000)
         if kind in {"websocket.close", "websocket.http.response.start"}:
@@ -104,6 +106,13 @@ class _Exchange:
     async def close(self) -> None:
         if self._is_open:
             await self.send({"type": "websocket.close", "code": 1011})
+
+
+def _given(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID:
+            return str(value, "latin-1")
+    return None
 
 
 def _path(scope: Scope) -> str:

@@ -182,7 +182,8 @@ async def open_gateway(
             *proof_routes(data.database, data.keys.master),
             metrics.route(),
         ]
-        app = Access(Limits(cors(Router(routes), settings.allowed_origins)), drain, metrics)
+        served = endpoint.AtOnce(http, Router(routes))
+        app = Access(Limits(cors(served, settings.allowed_origins)), drain, metrics)
         worker = WebhookWorker(data.database, _webhook_means(settings, data, metrics))
         stop = partial(_stop, settings.drain_s, drain, data.hub, worker, streams, sockets, operations)
         gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, groups, stop)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Drain:
@@ -39,14 +37,14 @@ class Drain:
             return False
         return True
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Counts one request or socket while the block runs."""
+    def begin(self) -> None:
+        """One more request or socket is under way, until `end` is called for it."""
         self._under_way += 1
-        self._is_idle.clear()
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._is_idle.set()
+        if self._under_way == 1:
+            self._is_idle.clear()
+
+    def end(self) -> None:
+        """One has ended."""
+        self._under_way -= 1
+        if not self._under_way:
+            self._is_idle.set()

@@ -8,6 +8,8 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, TextIO
 
@@ -15,13 +17,17 @@ import orjson
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from datastores.ids import new_id
+from datastores.ids import is_id, new_id
 from gateway.settings import LogFormat, LogLevel
 
 MAX_TEXT_LENGTH: Final = 2_000
 MAX_FRAMES: Final = 30
 MAX_CAUSES: Final = 5
 REMOVED: Final = "[removed]"
+ACCESS: Final = "gateway.access"
+# The path of nearly all requests, in which there is nothing to look for.
+ENDPOINT: Final = "/graphql"
+_access_log = structlog.get_logger(ACCESS)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 # Fields that would carry a credential or what somebody asked for: nobody should log them, and one day somebody will.
@@ -82,6 +88,7 @@ def configure_logs(level: LogLevel, format: LogFormat, stream: TextIO | None = N
         cache_logger_on_first_use=False,
     )
     handler = _Handler(stream or sys.stderr)
+    handler.is_json = format is LogFormat.JSON
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -94,6 +101,40 @@ def configure_logs(level: LogLevel, format: LogFormat, stream: TextIO | None = N
 
 class _Handler(logging.StreamHandler[TextIO]):
     """Ours, to be told from those that a test runner or an embedding program has put there."""
+
+    is_json = False
+
+    def write(self, line: str) -> None:
+        """Write a line that is complete, its end too."""
+        with self.lock or nullcontext():
+            self.stream.write(line)
+            self.stream.flush()
+
+
+def log_request(method: str, status: int, path: str, duration_ms: float, request_id: str, *, is_probe: bool) -> None:
+    """The line of one request, at the level `debug` for a probe: as structlog would write it, for a tenth of its work.
+
+    `path` and `request_id` may be what a client sent.
+    """
+    root = logging.getLogger()
+    level = logging.DEBUG if is_probe else logging.INFO
+    handler = next((each for each in root.handlers if isinstance(each, _Handler)), None)
+    if handler is None or not handler.is_json or len(root.handlers) > 1:
+        write = _access_log.debug if is_probe else _access_log.info
+        write("request", method=method, status=status, path=path, duration_ms=duration_ms)
+    elif root.isEnabledFor(level):
+        record = {
+            "method": _cleaned(method),
+            "status": status,
+            "path": path if path == ENDPOINT else _cleaned(path),
+            "duration_ms": duration_ms,
+            "event": "request",
+            "request_id": request_id if is_id("req", request_id) else _cleaned(request_id),
+            "level": "debug" if is_probe else "info",
+            "logger": ACCESS,
+            "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        }
+        handler.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE).decode())
 
 
 def request_id(given: str | None) -> str:

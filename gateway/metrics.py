@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -24,6 +24,15 @@ _DURATIONS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 _COMMAND_DURATIONS_S: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 _BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _WORD: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+M = TypeVar("M", Counter, Histogram)
+
+
+def _child(metric: M, labels: tuple[str, ...]) -> M:
+    """`metric.labels(*labels)`, which for labels that are there already would do much to find that out."""
+    known = cast("M | None", metric._metrics.get(labels))
+    return metric.labels(*labels) if known is None else known
 
 
 class BoundedNames:
@@ -71,7 +80,8 @@ class Metrics:
 
     def http_request(self, method: str, status: int, duration_s: float) -> None:
         """An HTTP request was answered with `status`, 499 where the client went away."""
-        self._http_requests.labels(method if method in HTTP_METHODS else OTHER, str(status)).inc()
+        labels = (method if method in HTTP_METHODS else OTHER, str(status))
+        _child(self._http_requests, labels).inc()
         self._http_duration.observe(duration_s)
 
     def operation(self, kind: str | None, name: str | None, transport: str, outcome: str, duration_s: float) -> None:
@@ -81,13 +91,13 @@ class Metrics:
         """
         operation = ANONYMOUS if name is None else self._operation_names.label(name)
         kind = kind or "unknown"
-        self._operations.labels(operation, kind, transport, self._outcomes.label(outcome)).inc()
+        _child(self._operations, (operation, kind, transport, self._outcomes.label(outcome))).inc()
         if kind != "subscription":
-            self._operation_duration.labels(operation, kind).observe(duration_s)
+            _child(self._operation_duration, (operation, kind)).observe(duration_s)
 
     def execution(self, how: str) -> None:
         """An operation or an event was executed `compiled`, or by graphql-core for the reason that this word says."""
-        self._executions.labels(self._words.label(how)).inc()
+        _child(self._executions, (self._words.label(how),)).inc()
 
     def socket_opened(self, transport: str) -> None:
         """A WebSocket or an event stream was opened."""
@@ -107,13 +117,13 @@ class Metrics:
 
     def authentication(self, kind: str, outcome: str) -> None:
         """A credential of that kind was `accepted`, `refused`, or its issuer `unavailable`."""
-        self._authentications.labels(self._words.label(kind), self._words.label(outcome)).inc()
+        _child(self._authentications, (self._words.label(kind), self._words.label(outcome))).inc()
 
     def command(self, command: str, collection: str, duration_s: float, succeeded: bool) -> None:
         """MongoDB answered a command; called from the driver's threads."""
         label = self._commands.label(f"{command}:{collection}")
         command, _, collection = label.partition(":") if label != OTHER else (OTHER, "", OTHER)
-        self._command_duration.labels(command, collection).observe(duration_s)
+        _child(self._command_duration, (command, collection)).observe(duration_s)
         if not succeeded:
             self._command_failures.labels(command, collection).inc()
 

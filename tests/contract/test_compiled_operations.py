@@ -72,7 +72,7 @@ class FailingDatabase(Database):
     """
 
     def __init__(self, database: Database, seed: int) -> None:
-        super().__init__(database._client, database.name, database.driver)
+        super().__init__(database._client, database.name, database.driver, database._wire)
         self._seed = seed
 
     async def find(self, collection: str, filter: Filter, **options: Any) -> list[Document]:

@@ -9,8 +9,12 @@ async def test_idle_when_the_last_request_has_ended() -> None:
     drain = Drain()
     assert await drain.idle(0)
 
-    with drain.one(), drain.one():
-        assert drain.under_way == 2
-        assert not await drain.idle(0.01)
+    drain.begin()
+    drain.begin()
+    assert drain.under_way == 2
+    drain.end()
+    assert not await drain.idle(0.01)
+
+    drain.end()
 
     assert await drain.idle(0)
