@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import time
 from datetime import datetime
 from typing import Final
-
-from ulid import ULID
 
 from .clock import milliseconds_of
 
@@ -21,7 +20,7 @@ RANDOM_BITS: Final = 80
 
 def new_id(prefix: str) -> str:
     """A new id such as `post_01JD…`; ids made later sort later, to the millisecond."""
-    return f"{prefix}_{ULID()}"
+    return f"{prefix}_{_digits((time.time_ns() // 1_000_000 << RANDOM_BITS) | secrets.randbits(RANDOM_BITS))}"
 
 
 def id_at(prefix: str, time: datetime, random_bits: int | None = None) -> str:

@@ -35,11 +35,13 @@ class PageInfoDocument(TypedDict):
 class EdgeDocument(TypedDict):
     """One item of a page; connections with further edge fields add keys to it.
 
-    Its cursor is `encode_cursor(*place)`, made where somebody asks for it.
+    Its cursor is `cursor_of(edge)`, made where somebody asks for it: `place` gives the sort key of what was `read`.
     """
 
     node: Document
-    place: tuple[Any, ...]
+    scope: str
+    place: Callable[[Document], Key]
+    read: Document
 
 
 class PageDocument(TypedDict):
@@ -68,6 +70,11 @@ def encode_cursor(scope: str, *key: object) -> str:
     """The cursor of the item with this sort key in the list named `scope`."""
     payload = orjson.dumps([milliseconds_of(value) if isinstance(value, datetime) else value for value in key])
     return base64.urlsafe_b64encode(_digest(scope, payload) + payload).rstrip(b"=").decode()
+
+
+def cursor_of(edge: EdgeDocument) -> str:
+    """The cursor of an edge."""
+    return encode_cursor(edge["scope"], *edge["place"](edge["read"]))
 
 
 def decode_cursor(scope: str, cursor: str, *types: type) -> Key:
@@ -144,23 +151,24 @@ def page(
     shown = list(documents[: window.size])
     if window.backward:
         shown.reverse()
-    edges: list[EdgeDocument] = []
-    for document in shown:
-        made: EdgeDocument = {
-            "node": node(document) if node else document,
-            "place": (window.scope, *key(document)),
-        }
-        if edge:
-            made.update(edge(document))  # type: ignore[typeddict-item]  # further keys of an edge
-        edges.append(made)
+    scope = window.scope
+    edges: list[EdgeDocument] = [
+        {"node": document, "scope": scope, "place": key, "read": document} for document in shown
+    ]
+    if node is not None:
+        for made in edges:
+            made["node"] = node(made["read"])
+    if edge is not None:
+        for made in edges:
+            made.update(edge(made["read"]))  # type: ignore[typeddict-item]  # further keys of an edge
     started = window.key is not None
     return {
         "edges": edges,
         "page_info": {
             "has_next_page": started if window.backward else more,
             "has_previous_page": more if window.backward else started,
-            "start_cursor": encode_cursor(*edges[0]["place"]) if edges else None,
-            "end_cursor": encode_cursor(*edges[-1]["place"]) if edges else None,
+            "start_cursor": cursor_of(edges[0]) if edges else None,
+            "end_cursor": cursor_of(edges[-1]) if edges else None,
         },
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,9 +32,9 @@ _LOOP: Final = "accounts"
 _FURTHER_DIGITS: Final = (4, 4, 6, 6, 8, 10)
 
 
-async def by_id(ctx: Context, ids: Sequence[str]) -> list[Document | None]:
-    """For each id the user or None; everybody may see everybody."""
-    return await store.by_ids(ctx.database, ids)
+async def by_id(ctx: Context, ids: Sequence[str], *, keys: Collection[str] | None = None) -> list[Document | None]:
+    """For each id the user or None; everybody may see everybody. With `keys`, no more of them than these."""
+    return await store.by_ids(ctx.database, ids, keys=keys)
 
 
 async def viewers(ctx: Context, ids: Sequence[str]) -> list[Document | None]:
@@ -47,15 +47,17 @@ async def viewer(ctx: Context) -> Document | None:
     return None if ctx.viewer.user_id is None else {"_id": ctx.viewer.user_id}
 
 
-async def user(ctx: Context, *, id: str | None = None, handle: str | None = None) -> Document | None:
+async def user(
+    ctx: Context, *, id: str | None = None, handle: str | None = None, keys: Collection[str] | None = None
+) -> Document | None:
     """The user with this id or with this handle (in any case, with or without `@`), or None.
 
-    Raises ValidationError unless exactly one is given.
+    With `keys`, no more of one by id than these. Raises ValidationError unless exactly one is given.
     """
     if (id is None) == (handle is None):
         raise ValidationError("Pass either `id` or `handle`", "handle")
     if id is not None:
-        return (await store.by_ids(ctx.database, [id]))[0]
+        return (await store.by_ids(ctx.database, [id], keys=keys))[0]
     match = HANDLE.match(handle or "")
     return (await store.by_handles(ctx.database, [match[1]]))[0] if match else None
 

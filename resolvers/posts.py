@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -28,9 +28,12 @@ _LOOP: Final = "posts"
 _NO_POST: Final = "There is no such post"
 
 
-async def by_id(ctx: Context, ids: Sequence[str]) -> list[Document | None]:
-    """For each id the post, or None where there is none or it was deleted; everybody may read every post."""
-    return await store.by_ids(ctx.database, ids)
+async def by_id(ctx: Context, ids: Sequence[str], *, keys: Collection[str] | None = None) -> list[Document | None]:
+    """For each id the post, or None where there is none or it was deleted; everybody may read every post.
+
+    With `keys`, no more of it than these.
+    """
+    return await store.by_ids(ctx.database, ids, keys=keys)
 
 
 async def post(ctx: Context, *, id: str) -> Document | None:
@@ -45,10 +48,12 @@ async def posts(
     hashtag: str | None = None,
     first: int | None = None,
     after: str | None = None,
+    keys: Collection[str] | None = None,
 ) -> PageDocument:
     """The posts with all the words of `search` (at most 8, whole words or hashtags) and with `hashtag`, newest first.
 
-    Without either (or with a blank search), all posts; a search of signs alone finds nothing. Raises ValidationError
+    Without either (or with a blank search), all posts; a search of signs alone finds nothing. With `keys`, no more of
+    each than these. Raises ValidationError
     for a search of more than 200 characters, or a hashtag that is none.
     """
     wanted = trimmed(search or "", "search", most=MAX_QUERY_LENGTH, least=0)
@@ -62,7 +67,7 @@ async def posts(
     asked = window(f"posts/{' '.join(tokens)}", *_KEY.values(), first=first, after=after)
     if finds_nothing:
         return page([], asked, lambda post: (post["created_at"], post["_id"]))
-    return await store.search(ctx.database, tokens, asked)
+    return await store.search(ctx.database, tokens, asked, keys=keys)
 
 
 async def of_authors(

@@ -14,14 +14,14 @@ from datastores.paging import PageDocument
 from resolvers import accounts as use_cases
 
 from .arguments import AFTER, FIRST, Info, or_none, present
-from .composition import Domain, batched, load_node, loads, plain, root
+from .composition import Domain, batched, keys_selected, load_node, loads, plain, root
 from .entities import Node, User, Viewer
 from .errors import ForbiddenError, NotFoundError, ValidationError
 from .scalars import URL, Cursor
 from .values import Connection
 
 accounts = Domain("accounts")
-accounts.owns(User, use_cases.by_id, document=UserDocument, viewer=False)
+accounts.owns(User, use_cases.by_id, document=UserDocument, selects=True, viewer=False)
 accounts.owns(Viewer, use_cases.viewers)
 
 
@@ -120,7 +120,8 @@ class Query:
             str | None, strawberry.argument(description="The handle in any case, with or without `@`.")
         ] = UNSET,
     ) -> Document | None:
-        return await use_cases.user(info.context, id=or_none(id), handle=or_none(handle))
+        keys = keys_selected(info, User)
+        return await use_cases.user(info.context, id=or_none(id), handle=or_none(handle), keys=keys)
 
     @root(
         Connection[User] | None,

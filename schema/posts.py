@@ -9,24 +9,26 @@ import strawberry
 from strawberry import UNSET
 
 from datastores.mongo import Document
-from datastores.paging import PageDocument
+from datastores.paging import PageDocument, cursor_of
 from datastores.posts import PostDocument
 from resolvers import posts as use_cases
 
 from .arguments import AFTER, FIRST, Info, or_none
-from .composition import Domain, batched, computed, loads, loads_many, plain, root
+from .composition import Domain, batched, computed, keys_selected, loads, loads_many, plain, root
 from .entities import Listing, Post, User, Viewer
 from .errors import ForbiddenError, NotFoundError, ValidationError
 from .scalars import Cursor
-from .values import Media, MediaInput, PageInfo, cursor_of, media_documents, nodes_of
+from .values import Media, MediaInput, PageInfo, media_documents, nodes_of
 
 posts = Domain("posts")
-posts.owns(Post, use_cases.by_id, document=PostDocument, viewer=False)
+posts.owns(Post, use_cases.by_id, document=PostDocument, selects=True, viewer=False)
 
 
 @strawberry.type(description="A post in a list.")
 class PostEdge:
-    cursor: Cursor = computed(cursor_of, reads=("place",), description="Where the post stands; pass it as `after`.")
+    cursor: Cursor = computed(
+        cursor_of, reads=("scope", "place", "read"), description="Where the post stands; pass it as `after`."
+    )
     node: Post = plain(description="The post.")
     reposted_by: User | None = loads(
         User, key="reposted_by_id", description="Whose repost put it here; null where the post stands for itself."
@@ -189,6 +191,7 @@ class Query:
             hashtag=or_none(hashtag),
             first=or_none(first),
             after=or_none(after),
+            keys=keys_selected(info, Post),
         )
 
 

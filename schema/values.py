@@ -10,7 +10,7 @@ import strawberry
 
 from datastores.ledger.currencies import decimal_amount
 from datastores.mongo import Document
-from datastores.paging import encode_cursor
+from datastores.paging import cursor_of
 
 from .arguments import or_none
 from .composition.fields import computed, plain
@@ -55,15 +55,12 @@ def nodes_of(connection: Document) -> list[Any]:
     return [edge["node"] for edge in connection["edges"]]
 
 
-def cursor_of(edge: Document) -> str:
-    """The cursor of an edge."""
-    return encode_cursor(*edge["place"])
-
-
 @strawberry.federation.type(shareable=True, description="One item of a page.")
 class Edge(Generic[T]):
     cursor: Cursor = computed(
-        cursor_of, reads=("place",), description="Where the item stands; pass it as `after` or `before`."
+        cursor_of,
+        reads=("scope", "place", "read"),
+        description="Where the item stands; pass it as `after` or `before`.",
     )
     node: T = plain(description="The item.")
 

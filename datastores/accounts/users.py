@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypedDict, cast
 
@@ -80,10 +80,16 @@ def user_document(
     }
 
 
-async def by_ids(database: Database, ids: Sequence[str]) -> list[Document | None]:
-    """For each id the user or None; one read."""
-    found = await database.by_ids(USERS, [id for id in ids if is_id("usr", id)], projection=_SHOWN)
-    known = {document["_id"]: document for document in found if document is not None}
+async def by_ids(
+    database: Database, ids: Sequence[str], *, keys: Collection[str] | None = None
+) -> list[Document | None]:
+    """For each id the user or None; one read. With `keys`, no more than these of each, and `_id`."""
+    shown = _SHOWN if keys is None else dict.fromkeys(keys, 1)
+    wanted = [id for id in ids if is_id("usr", id)]
+    found = await database.by_ids(USERS, wanted, projection=shown)
+    if len(wanted) == len(ids):
+        return found
+    known = dict(zip(wanted, found, strict=True))
     return [known.get(id) for id in ids]
 
 

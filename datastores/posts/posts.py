@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypedDict, cast
@@ -103,10 +103,15 @@ def post_document(
     }
 
 
-async def by_ids(database: Database, ids: Sequence[str]) -> list[Document | None]:
-    """For each id the post, or None where there is none or it was deleted; one read."""
-    found = await database.by_ids(POSTS, [id for id in ids if is_id("post", id)], projection=_HIDDEN)
-    known = {document["_id"]: document for document in found if document is not None}
+async def by_ids(
+    database: Database, ids: Sequence[str], *, keys: Collection[str] | None = None
+) -> list[Document | None]:
+    """For each id the post, or None where there is none or it was deleted; one read.
+
+    With `keys`, no more than these of each, and `_id`.
+    """
+    wanted = [id for id in ids if is_id("post", id)]
+    known = dict(zip(wanted, await database.by_ids(POSTS, wanted, projection=_shown(keys)), strict=True))
     return [known.get(id) for id in ids]
 
 
@@ -155,13 +160,22 @@ async def replies(database: Database, post_ids: Sequence[str], window: Window) -
     return await windows(database, POSTS, "reply_to_id", post_ids, NEWEST_FIRST, window, projection=_HIDDEN)
 
 
-async def search(database: Database, tokens: Sequence[str], window: Window) -> PageDocument:
-    """A page of the posts that have all these tokens (of all posts where there are none), newest first."""
+async def search(
+    database: Database, tokens: Sequence[str], window: Window, *, keys: Collection[str] | None = None
+) -> PageDocument:
+    """A page of the posts that have all these tokens (of all posts where there are none), newest first.
+
+    With `keys`, no more than these of each, `created_at` and `_id`.
+    """
     past, sort = keyset(NEWEST_FIRST, window)
     filter: dict[str, Any] = {"tokens": {"$all": list(tokens)}, **past} if tokens else dict(past)
     hint = _BY_TOKEN if tokens else NEWEST_FIRST
-    found = await database.find(POSTS, filter, sort=sort, limit=window.limit, hint=hint, projection=_HIDDEN)
+    found = await database.find(POSTS, filter, sort=sort, limit=window.limit, hint=hint, projection=_shown(keys))
     return page(found, window, lambda post: (post["created_at"], post["_id"]))
+
+
+def _shown(keys: Collection[str] | None) -> dict[str, int]:
+    return _HIDDEN if keys is None else dict.fromkeys((*keys, "created_at"), 1)
 
 
 async def insert_posts(database: Database, documents: Sequence[PostDocument]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import linecache
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, Final, cast
 
 from graphql import FragmentDefinitionNode, GraphQLOutputType, is_list_type, is_non_null_type
 
 from schema.composition import Composed
+from schema.composition.domains import Load
 from schema.composition.strawberry_hooks import DEFINITION, resolver_parameters
 
 from .arguments import arguments_of
@@ -19,6 +21,7 @@ from .plan import Level, Plan, PlannedField
 from .planning import NotCompiledError
 from .requests import PreparedOperation
 from .runs import BatchCall, LoadCall, OperationInfo, RootCall, Run
+from .selections import keys_loaded, keys_read
 from .source import Source, quoted
 
 _numbers: Final = count(1)
@@ -61,7 +64,7 @@ def generate(graph: Composed, plan: Plan, prepared: PreparedOperation) -> Progra
     fragments = {
         each.name.value: each for each in prepared.document.definitions if isinstance(each, FragmentDefinitionNode)
     }
-    info = OperationInfo(graph, root, prepared.operation, fragments)
+    info = OperationInfo(graph, root, prepared.operation, fragments, module.loads)
     return Program(plan, source, file_name, cast(RunFunction, module.source.constants["run"]), info)
 
 
@@ -73,6 +76,8 @@ class _Module:
         self._graph = graph
         self._plan = plan
         self._levels = {level.number: level for level in plan.levels}
+        self.loads = _loads(graph, plan)
+        self._types = {_name_of(entity) for entity in graph.loaders}
         self._alike: dict[tuple[str, ...], int] = {}
         self._same: dict[int, int] = {}
 
@@ -163,7 +168,8 @@ class _Module:
     def _write_root_fetch(self, number: int, field: PlannedField, name: str) -> None:
         definition = field.field.extensions[DEFINITION]
         takes_self, sources, info = resolver_parameters(definition)
-        call = RootCall(field, definition, arguments_of(self._graph, field), takes_self, sources, info)
+        keys = keys_read(self._levels[number].branches, self._types)
+        call = RootCall(field, definition, arguments_of(self._graph, field), takes_self, sources, info, keys)
         self.source.constant(name, call)
         with self.source.function(f"async def fetch_{number}(state):"):
             self.source.line(f"(value,) = {self._completed(number, f'await state.root({name})')}")
@@ -183,7 +189,7 @@ class _Module:
     def _write_load_fetch(self, number: int, field: PlannedField, name: str) -> None:
         entity: Any = field.source.entity
         is_interface = entity.__strawberry_definition__.is_interface
-        self.source.constant(name, LoadCall(field.nodes[0], entity, is_interface, self._graph.loaders.get(entity)))
+        self.source.constant(name, LoadCall(field.nodes[0], entity, is_interface, self.loads.get(entity)))
         is_many = field.kind == "references"
         with self.source.function(f"async def fetch_{number}({_collectors(field)}, state):"):
             load = "load_many" if is_many else "load"
@@ -198,6 +204,20 @@ class _Module:
         if level.calls:
             return f"await level_{number}({values}, state)"
         return f"level_{self._same[level.number]}({values})"
+
+
+def _loads(graph: Composed, plan: Plan) -> dict[type, Load]:
+    """How entities are loaded: where that can be said, no more of their documents than the operation reads."""
+    keys = keys_loaded(plan.levels, map(_name_of, graph.selecting))
+    loads = dict(graph.loaders)
+    for entity in graph.selecting:
+        if (read := keys.get(_name_of(entity))) is not None:
+            loads[entity] = partial(graph.loaders[entity], keys=read)  # type: ignore[call-arg]  # one that selects
+    return loads
+
+
+def _name_of(entity: Any) -> str:
+    return cast(str, entity.__strawberry_definition__.name)
 
 
 def _collectors(field: PlannedField) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,11 +18,12 @@ from resolvers.context import Context
 from schema.composition import Composed
 from schema.composition.domains import Load
 from schema.composition.fields import BatchFunction, call_batched
-from schema.composition.strawberry_hooks import ResolveInfo
+from schema.composition.strawberry_hooks import SelectingInfo
 
 from .arguments import Arguments
 from .loads import EntityLoads
 from .plan import PlannedField
+from .selections import Keys
 
 MISSING: Final = object()
 _tracked: Final[set[asyncio.Future[Any]]] = set()
@@ -42,6 +43,7 @@ class RootCall:
     takes_self: bool
     source_names: tuple[str, ...]
     info_name: str | None
+    keys: Mapping[str, Keys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,13 @@ class LoadCall:
 
 @dataclass(frozen=True, slots=True)
 class OperationInfo:
-    """What a root method may learn of the operation."""
+    """What a root method may learn of the operation, and how its references are loaded."""
 
     graph: Composed
     root: GraphQLObjectType
     operation: OperationDefinitionNode
     fragments: dict[str, FragmentDefinitionNode]
+    loads: Mapping[type, Load]
 
 
 class Records:
@@ -189,7 +192,7 @@ class Run:
         by_entity: dict[type, list[str]] = {}
         for id in ids:
             by_entity.setdefault(graph.entity_of(call.entity, id), []).append(id)
-        parts = [self._of(entity, graph.loaders.get(entity)).get(some) for entity, some in by_entity.items()]
+        parts = [self._of(entity, self.info.loads.get(entity)).get(some) for entity, some in by_entity.items()]
         found: dict[str, Any] = {}
         for part in [await parts[0]] if len(parts) == 1 else await self.gather(*parts):
             found.update(part)
@@ -204,7 +207,7 @@ class Run:
     def _info(self, call: RootCall) -> Any:
         planned, known = call.planned, self.info
         schema = known.graph.graphql_schema
-        raw: Any = ResolveInfo(
+        raw: Any = SelectingInfo(
             planned.name,
             list(planned.nodes),
             planned.type,
@@ -221,6 +224,7 @@ class Run:
             _HELPERS,
             self._extensions,
         )
+        raw.keys = call.keys
         return Info(_raw_info=raw, _field=call.definition)
 
 

@@ -31,6 +31,7 @@ class Domain:
         self.documents: dict[type, type[Mapping[str, object]]] = {}
         self.prefixes: dict[str, type] = {}
         self.of_viewers: dict[type, bool] = {}
+        self.selecting: set[type] = set()
 
     def extends(self, entity: type) -> Callable[[type[T]], type[T]]:
         """`@wallets.extends(User)`: this domain's fields of an entity.
@@ -46,13 +47,21 @@ class Domain:
         return add
 
     def owns(
-        self, entity: type, load: Any, *, document: Any = None, prefix: str | None = None, viewer: bool = True
+        self,
+        entity: type,
+        load: Any,
+        *,
+        document: Any = None,
+        prefix: str | None = None,
+        selects: bool = False,
+        viewer: bool = True,
     ) -> None:
         """`load(context, ids)` reads the documents of `entity`, None where the viewer may not see one.
 
         `document` is the TypedDict of those documents: at start every field's keys are compared with it. `prefix` is
-        that of the ids of an entity which only this domain names; others stand in `schema/entities.py`. `viewer=False`
-        says that all who hear of one in a stream get the same document.
+        that of the ids of an entity which only this domain names; others stand in `schema/entities.py`. Where it
+        `selects`, `load(context, ids, keys=…)` reads these keys alone, and `_id`. `viewer=False` says that all who hear
+        of one in a stream get the same document.
         """
         self.loaders[entity] = load
         self.of_viewers[entity] = viewer
@@ -60,6 +69,8 @@ class Domain:
             self.prefixes[prefix] = entity
         if document is not None:
             self.documents[entity] = document
+        if selects:
+            self.selecting.add(entity)
 
     def root(self, cls: type[T]) -> type[T]:
         """`@wallets.root class Query`: also Mutation and Subscription."""

@@ -19,7 +19,7 @@ from resolvers.audiences import Listening
 from resolvers.context import Context
 from schema.scalars import ARGUMENT_SCALARS
 
-from .strawberry_hooks import DEFINITION
+from .strawberry_hooks import DEFINITION, SelectingInfo
 
 T = TypeVar("T")
 Kind = Literal["plain", "computed", "reference", "references", "batched", "root"]
@@ -227,6 +227,12 @@ def _graphql_annotation(parameter: inspect.Parameter) -> Any:
     if scalar is None:
         return parameter.annotation
     return scalar | None if "None" in str(parameter.annotation) else scalar
+
+
+def keys_selected(info: Any, entity: Any) -> frozenset[str] | None:
+    """The keys of the documents of `entity` that are read of what a root method returns; None for all of them."""
+    raw = info._raw_info
+    return raw.keys.get(entity.__strawberry_definition__.name) if isinstance(raw, SelectingInfo) else None
 
 
 def root(

@@ -53,6 +53,7 @@ class Composed:
         self.prefixes = dict(prefixes)
         self.loaders: dict[type, Load] = {e: load for d in self.domains for e, load in d.loaders.items()}
         self.of_viewers: dict[type, bool] = {e: viewer for d in self.domains for e, viewer in d.of_viewers.items()}
+        self.selecting: set[type] = {entity for domain in self.domains for entity in domain.selecting}
         check_keys(self.domains)
         roots = {name.lower(): self._merge(name) for name in ("Query", "Mutation", "Subscription")}
         super().__init__(  # type: ignore[call-arg]  # mixed into a Strawberry schema class

@@ -28,6 +28,12 @@ DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 ResolveInfo = _OperationContextAwareGraphQLResolveInfo
 
 
+class SelectingInfo(ResolveInfo):
+    """What a compiled operation tells a root method: also `keys`, by type those that are read of its documents."""
+
+    keys: Mapping[str, frozenset[str]] = MappingProxyType({})
+
+
 class PlainSchema(strawberry.Schema):
     """A Strawberry schema of federated classes without a trace of federation."""
 

@@ -108,11 +108,15 @@ async def followers(
     def page(person: Any) -> Any:
         start = len(str(person.get("name"))) % PEOPLE
         people = [world.document(f"person_{(start + n) % PEOPLE}") for n in range(min(first or 2, PEOPLE))]
-        edges = [{"cursor": f"c{n}", "node": each} for n, each in enumerate(people)]
+        edges = [{"scope": "followers", "place": _place, "read": n, "node": each} for n, each in enumerate(people)]
         info = {"has_next_page": True, "has_previous_page": False, "start_cursor": None, "end_cursor": after}
         return {"edges": edges, "page_info": info}
 
     return world.answers("followers", parents, page)
+
+
+def _place(number: Any) -> tuple[int]:
+    return (number,)
 
 
 async def about(context: Context, parents: Sequence[Any], *, most: int = 3) -> list[Any]:

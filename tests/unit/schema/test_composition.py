@@ -91,10 +91,14 @@ class Town:
         out = []
         for user in users:
             mine = [post for post in self.posts.values() if post["author_id"] == user["_id"]][: first or 2]
-            edges = [{"node": post, "cursor": post["_id"]} for post in mine]
+            edges = [{"node": post, "scope": "posts", "place": by_id, "read": post} for post in mine]
             info = {"has_next_page": True, "has_previous_page": False, "start_cursor": None, "end_cursor": after}
             out.append({"edges": edges, "page_info": info})
         return out
+
+
+def by_id(post: Any) -> tuple[str]:
+    return (post["_id"],)
 
 
 def domains_of(town: Town) -> dict[str, Domain]:
@@ -213,7 +217,7 @@ async def test_a_level_is_read_once(executor: GraphExecutor, town: Town) -> None
         "handle": "u0",
         "posts": {
             "nodes": [{"text": "t0"}, {"text": "t5"}, {"text": "t10"}],
-            "edges": [{"cursor": "post_0"}, {"cursor": "post_5"}, {"cursor": "post_10"}],
+            "edges": [{"cursor": encode_cursor("posts", f"post_{n}")} for n in (0, 5, 10)],
         },
     }
 
