@@ -34,7 +34,7 @@ class Known:
     def __call__(self) -> TopologyDescription:
         return self.instead or self._client.topology_description
 
-    def primary_is(self, address: tuple[str, int] | None) -> None:
+    def primary_is(self, address: tuple[str, int | None] | None) -> None:
         """From now on this address is thought to be primary."""
         servers = (
             {}
