@@ -19,7 +19,7 @@ from datastores.conversations import EVENTS
 from datastores.errors import GoingAwayError, SlowConsumerError, UnavailableError
 from datastores.ledger.entries import ENTRIES
 from datastores.mongo import Driver
-from datastores.paging import encode_cursor
+from datastores.paging import cursor_of
 from gateway.live.hub import Hub
 from resolvers import conversations, partners
 from resolvers.context import PAYMENTS_READ, Context, Viewer
@@ -61,7 +61,7 @@ def payments(ctx: Context) -> Stream:
         while after is None:
             page = await partners.payment_events(ctx, first=1)
             for edge in page["edges"]:
-                after = encode_cursor(*edge["place"])
+                after = cursor_of(edge)
                 yield _payment(edge["node"], after)
             await asyncio.sleep(AGAIN_S)
         async with aclosing(partners.follow_payment_events(ctx, after=after)) as found:

@@ -14,6 +14,7 @@ from strawberry import Info
 from strawberry.schema.config import StrawberryConfig
 
 from datastores.errors import InsufficientFundsError, NotFoundError
+from datastores.paging import encode_cursor
 from gateway.execution.executor import GraphExecutor
 from gateway.execution.requests import OperationRequest
 from resolvers.context import Context
