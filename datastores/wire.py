@@ -35,7 +35,7 @@ OnCommand = Callable[[str, str, float, bool], None]
 # As many as the gate lets through to the driver; each is a thread of mongod.
 MAX_CONNECTIONS: Final = 24
 MAX_CONNECTING: Final = 2
-MAX_OP_MSG_BYTES: Final = 48_000_000
+MAX_ANSWER_BYTES: Final = 48 * 1024 * 1024
 _HEADER_BYTES: Final = 16
 # OP_MSG of MongoDB's wire protocol: its code ends the header; no flags follow, and a zero says that a document does.
 _OP_MSG: Final = (2013).to_bytes(4, "little") + bytes(5)
@@ -81,7 +81,7 @@ class _Connection(asyncio.Protocol):
             if self._received < _HEADER_BYTES:
                 return
             self._expected = int.from_bytes(b"".join(self._parts)[:4], "little")
-        if self._received < self._expected <= MAX_OP_MSG_BYTES:
+        if self._received < self._expected <= MAX_ANSWER_BYTES:
             return
         answer = data if len(self._parts) == 1 else b"".join(self._parts)
         waiting, self._waiting = self._waiting, None
