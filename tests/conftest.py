@@ -19,10 +19,16 @@ from pymongo import MongoClient
 from datastores.local import local_database
 from datastores.mongo import Database, Driver
 from tests.databases import SharedDatabase
+from tests.topologies import ONE, TOPOLOGIES
 
 # How fast an example runs says something of the machine, and nothing of the code.
 settings.register_profile("agora", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("agora")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """In which topology contract tests are run: see `tests/topologies`."""
+    parser.addoption("--topology", choices=TOPOLOGIES, default=ONE, help="what serves the town of contract tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,12 +9,32 @@ import subprocess
 from asyncio.subprocess import PIPE
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-from .servers import Server
+from typing import Final, Protocol
 
 SOURCE: Final = Path(__file__).parent / "load.c"
 LOAD_TIMEOUT_S: Final = 300.0
+
+
+class Loaded(Protocol):
+    """What a load is sent to: a port, and what its processes use."""
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Where it listens on this machine."""
+        ...
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time that it has used so far."""
+        ...
+
+    def memory_mb(self) -> float:
+        """The memory that it holds at the moment; MB."""
+        ...
 
 
 class LoadError(Exception):
@@ -53,7 +73,7 @@ class Load:
             raise SystemExit("agora: there is no C compiler: the load is a small program in C")
         subprocess.run((compiler, "-O2", "-o", str(self._program), str(SOURCE)), check=True)
 
-    async def run(self, server: Server, requests: Path, connections: int, count: int) -> Measured:
+    async def run(self, server: Loaded, requests: Path, connections: int, count: int) -> Measured:
         """What `count` requests measured; raises LoadError where they could not all be sent and answered."""
         before = server.cpu_s()
         numbers = (str(server.port), str(requests), str(connections), str(count))
@@ -64,14 +84,12 @@ class Load:
         except TimeoutError:
             process.kill()
             await process.wait()
-            raise LoadError(f"{server.candidate.title} took more than {LOAD_TIMEOUT_S:.0f} s") from None
+            raise LoadError(f"{server.title} took more than {LOAD_TIMEOUT_S:.0f} s") from None
         if process.returncode:
-            raise LoadError(f"{server.candidate.title}, {requests.name}: {errors.decode(errors='replace')[:500]}")
+            raise LoadError(f"{server.title}, {requests.name}: {errors.decode(errors='replace')[:500]}")
         answer = json.loads(output)
         if answer["bad"]:
-            self.complaints.append(
-                f"{server.candidate.title}, {requests.name}: {errors.decode(errors='replace')[:500]}"
-            )
+            self.complaints.append(f"{server.title}, {requests.name}: {errors.decode(errors='replace')[:500]}")
         cpu_s, seconds, done = server.cpu_s() - before, answer["seconds"], answer["count"]
         return Measured(
             requests_s=done / seconds,

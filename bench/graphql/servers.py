@@ -29,6 +29,11 @@ class Server:
     port: int
     pid: int
 
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.candidate.title
+
     def cpu_s(self) -> float:
         """Seconds of processor time that its threads have used so far."""
         total = 0

@@ -227,6 +227,22 @@ def schema_check(
     typer.echo(check(against))
 
 
+@app.command()
+def supergraph(
+    check: Annotated[bool, typer.Option("--check", help="Only compare with the checked-in file.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Write here instead of the checked-in file.")] = None,
+    subgraphs: Annotated[Path | None, typer.Option(help="Only write each subgraph's SDL, into this folder.")] = None,
+) -> None:
+    """Compose all domains' subgraphs into the supergraph that a router is given (needs Node.js and a checkout)."""
+    from gateway.cli import supergraphs
+
+    if subgraphs is not None:
+        for file in supergraphs.export_subgraphs(subgraphs):
+            typer.echo(f"wrote {file}")
+    else:
+        typer.echo(supergraphs.check() if check else f"wrote {supergraphs.write(output)}")
+
+
 @ledger_app.command("verify")
 def ledger_verify(
     checkpoint: Annotated[

@@ -11,6 +11,7 @@ from graphql import GraphQLSchema, build_schema, find_breaking_changes
 from schema.graph import whole_graph
 
 from . import CommandError
+from .supergraphs import check_api
 
 FOLDER: Final = Path(__file__).parents[2] / "schema"
 EXPORTED: Final = FOLDER / "schema.graphql"
@@ -37,6 +38,7 @@ def check(against: str | None) -> str:
         stale = f"{EXPORTED.name} is not what the code says"
         raise CommandError(f"{stale}: run `agora schema export` and review the change")
     now = build_schema(sdl)
+    check_api(now)
     _refuse_breaking_changes(build_schema(PROMISED.read_text(encoding="utf-8")), now, PROMISED.name)
     if against is not None:
         _refuse_breaking_changes(build_schema(_sdl_of(against)), now, against)

@@ -74,16 +74,18 @@ class Authenticator:
         finally:
             self._on_credential(kind, outcome)
 
-    async def from_connection_init(self, payload: object) -> Identity:
+    async def from_connection_init(self, payload: object, authorization: str | None = None) -> Identity:
         """The identity behind the payload of `connection_init`: `{"Authorization": "Bearer …"}`, also within `headers`.
 
-        Names are compared without regard to case. Raises as `from_header` does.
+        Names are compared without regard to case. `authorization`, of the handshake, counts where the payload has none.
+        Raises as `from_header` does.
         """
         if payload is None:
-            return ANONYMOUS
+            return await self.from_header(authorization)
         if not isinstance(payload, Mapping):
             raise Unauthenticated("The payload of connection_init must be an object")
-        return await self.from_header(_authorization(payload))
+        given = _authorization(payload)
+        return await self.from_header(authorization if given is None else given)
 
     async def _partner(self, key: str) -> Partner:
         partner = await verify_partner_key(key, self._find_partner_key, self._now())

@@ -29,6 +29,8 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 PARTIAL_SUCCESS: Final = 294
 ANONYMOUS_MAX_AGE_S: Final = 5
 METHODS: Final = "GET, POST"
+# What is wrong with a credential, or with whom it is checked, is for the client of a router too.
+FOR_CLIENTS: Final = frozenset({401, 503})
 NOT_STORED: Final = {"Cache-Control": "no-store"}
 _FIELDS: Final = {
     media_type: [(b"content-type", f"{media_type}; charset=utf-8".encode()), (b"vary", b"Accept, Authorization")]
@@ -41,7 +43,8 @@ Authenticate = Callable[[str | None], Awaitable[Identity]]
 class GraphQLOverHTTP:
     """The HTTP half of the endpoint, an ASGI application.
 
-    `authenticate` takes the `Authorization` header. `page` answers a browser's GET; without it there is no page.
+    `authenticate` takes the `Authorization` header. `page` answers a browser's GET; without it there is no page. A
+    subgraph says 200 of whatever it answers in GraphQL: of another status routers read no code.
     """
 
     def __init__(
@@ -51,11 +54,13 @@ class GraphQLOverHTTP:
         authenticate: Authenticate,
         *,
         page: ASGIApp | None = None,
+        is_subgraph: bool = False,
     ) -> None:
         self._operations = operations
         self._streams = streams
         self._authenticate = authenticate
         self._page = page
+        self._is_subgraph = is_subgraph
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         accept = Accept.parse(header(scope, b"accept"))
@@ -69,7 +74,9 @@ class GraphQLOverHTTP:
             return
         except RequestError as error:
             body = orjson.dumps(error.result)
-            await _send(send, media_type, _status(error, media_type), body, NOT_STORED | error.headers)
+            is_for_router = self._is_subgraph and (not isinstance(error, Refusal) or error.status in FOR_CLIENTS)
+            status = 200 if is_for_router else _status(error, media_type)
+            await _send(send, media_type, status, body, NOT_STORED | error.headers)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, accept: Accept) -> None:
         method = scope["method"]
@@ -138,7 +145,8 @@ class GraphQLOverHTTP:
         if scope["method"] == "GET" and _is_public(prepared, asked, result):
             await _send_public(send, media_type, body, header(scope, b"if-none-match"))
             return
-        await _send(send, media_type, _result_status(result, media_type), body)
+        status = 200 if self._is_subgraph else _result_status(result, media_type)
+        await _send(send, media_type, status, body)
 
 
 def header(scope: Scope, name: bytes) -> str | None:

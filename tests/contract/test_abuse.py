@@ -109,7 +109,7 @@ async def test_a_socket_that_says_strange_things_is_told_so(town: Town) -> None:
         "[" * 60_000,
         "NaN",
     ):
-        async with connect(town.url.replace("http", "ws", 1), subprotocols=[PROTOCOL]) as socket:
+        async with connect(town.websocket_url, subprotocols=[PROTOCOL]) as socket:
             await socket.send(frame)
             await asyncio.wait_for(socket.wait_closed(), 5)
         assert socket.close_code == 4400, (frame[:60], socket.close_reason)

@@ -318,7 +318,7 @@ def filled(scene: Scene, input: Any, tried: str) -> Any:
 
 async def first_frame(town: Town, who: str | None, document: str, **variables: Any) -> Any:
     """What a subscription says first."""
-    async with connect(town.url.replace("http", "ws", 1), subprotocols=[PROTOCOL]) as socket:
+    async with connect(town.websocket_url, subprotocols=[PROTOCOL]) as socket:
         payload = {"query": document, "variables": variables}
         await socket.send(json.dumps({"type": "connection_init", "payload": town.authorization(who)}))
         await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))

@@ -674,3 +674,42 @@ async def test_a_client_whose_budget_is_spent_is_told_when_to_come_back(issuer: 
         # Refusing an operation ends nothing else.
         assert await other.receive() == {"type": "pong"}
     assert server.bell.rings == 0
+
+
+# Behind a router
+
+
+@pytest.mark.parametrize(
+    ("payload", "handshake", "code"),
+    [
+        (None, "right", None),
+        ({}, "right", None),
+        ({"Authorization": "right"}, "wrong", None),
+        (None, "wrong", 4403),
+        ({"Authorization": "wrong"}, "right", 4403),
+    ],
+)
+async def test_in_a_subgraph_the_handshake_says_who_it_is_where_the_payload_does_not(
+    issuer: DevelopmentIssuer, payload: dict[str, str] | None, handshake: str, code: int | None
+) -> None:
+    credentials = {"right": f"Bearer {issuer.token('alice')}", "wrong": "Bearer nonsense"}
+    server = Server(issuer, is_subgraph=True)
+    given = payload and {name: credentials[value] for name, value in payload.items()}
+
+    async with socket(server, init=False, additional_headers={"Authorization": credentials[handshake]}) as client:
+        await client.send({"type": "connection_init", "payload": given})
+        if code is not None:
+            assert (await client.closed())[0] == code
+            return
+        assert await client.receive() == ACK
+        await client.subscribe("1", "{ whoami }")
+        assert await client.receive() == next_("1", whoami="alice")
+
+
+async def test_outside_of_a_subgraph_the_handshake_says_nothing(issuer: DevelopmentIssuer, server: Server) -> None:
+    headers = {"Authorization": f"Bearer {issuer.token('alice')}"}
+
+    async with socket(server, additional_headers=headers) as client:
+        await client.subscribe("1", "{ whoami }")
+
+        assert await client.receive() == next_("1", whoami=None)

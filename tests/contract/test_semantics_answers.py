@@ -74,7 +74,7 @@ async def test_an_unforeseen_failure_is_masked_and_has_the_id_of_its_request(tow
 
 class TestOrigins:
     async def test_a_page_of_another_origin_opens_no_socket(self, town: Town) -> None:
-        url = town.url.replace("http", "ws", 1)
+        url = town.websocket_url
 
         with pytest.raises(InvalidStatus) as refusal:
             async with connect(url, subprotocols=["graphql-transport-ws"], origin="https://elsewhere.example"):  # type: ignore[list-item, arg-type]
@@ -83,7 +83,7 @@ class TestOrigins:
         assert refusal.value.response.status_code == 403
 
     async def test_a_page_of_the_same_origin_does(self, town: Town) -> None:
-        url = town.url.replace("http", "ws", 1)
+        url = town.websocket_url
         origin = town.url.removesuffix("/graphql")
 
         async with connect(url, subprotocols=["graphql-transport-ws"], origin=origin) as socket:  # type: ignore[list-item, arg-type]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 import uvicorn
 from websockets.asyncio.client import connect
 
@@ -22,19 +24,29 @@ from gateway.demo.script import PARTNER
 from gateway.demo.town import plant
 from gateway.identity.development import DevelopmentIssuer
 from gateway.settings import Environment, MongoDriver, Settings
+from tests.topologies import ONE
+from tests.topologies.processes import Program
+from tests.topologies.routers import router
+from tests.topologies.subgraphs import subgraphs
 
 ANSWER_TIMEOUT_S = 20.0
 QUIET_S = 1.0
+MEASURED = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Town:
-    """The running gateway, its address, and who may sign in."""
+    """The running gateway, its address, and who may sign in.
+
+    Where `url` is a router's, `gateway` stands beside the subgraphs, on the same database.
+    """
 
     gateway: Gateway
     issuer: DevelopmentIssuer
     url: str
+    websocket_url: str
     http: httpx.AsyncClient
+    subgraphs: dict[str, Program] = field(default_factory=dict)
 
     def authorization(self, who: str | None) -> dict[str, str]:
         """The header of a resident, of the demo partner, or of nobody."""
@@ -64,39 +76,57 @@ class Town:
         self, who: str | None, document: str, extensions: dict[str, Any] | None = None, /, **variables: Any
     ) -> AsyncIterator[Events]:
         """The events of a subscription over a WebSocket, from the moment that it runs."""
-        url = self.url.replace("http", "ws", 1)
+        if not self.websocket_url:
+            pytest.skip("this router has no subscriptions")
         is_alone = extensions or "balanceChanged" in document or "rideUpdated" in document
-        live = self._feeds if is_alone else self._heard
-        before = live()
-        async with connect(url, subprotocols=["graphql-transport-ws"], max_size=2**20) as socket:  # type: ignore[list-item]
+        live = self.feeds if is_alone else self.heard
+        before = await live()
+        async with connect(self.websocket_url, subprotocols=["graphql-transport-ws"], max_size=2**20) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "connection_init", "payload": self.authorization(who)}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
             payload = {"query": document, "variables": variables, "extensions": extensions or {}}
             await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
             # A subscription is not acknowledged: it runs when it hears what is live, which a refused one never does.
-            await self.until(lambda: live() > before)
-            yield Events(socket)
+            await self._until_live(live, lambda now: now > before)
+            yield Events(socket, refuses_by_next=bool(self.subgraphs))
         # Else the end of this one hides the beginning of the next.
-        await self.until(lambda: live() <= before)
+        await self._until_live(live, lambda now: now <= before)
 
-    def _heard(self) -> int:
-        return self.gateway.groups.live
+    async def feeds(self) -> int:
+        """How many feeds are open on the logs, in the processes that serve."""
+        if not self.subgraphs:
+            return sum(log.feeds for log in self.gateway.hub.statistics.values())
+        return await self._measured("agora_log_feeds")
 
-    def _feeds(self) -> int:
-        return sum(log.feeds for log in self.gateway.hub.statistics.values())
+    async def heard(self) -> int:
+        """How many have caught up with a stream that several may hear, in the processes that serve."""
+        return await self._measured("agora_live_subscribers") if self.subgraphs else self.gateway.groups.live
+
+    async def _measured(self, name: str) -> int:
+        addresses = [program.url.removesuffix("graphql") + "metrics" for program in self.subgraphs.values()]
+        texts = [answer.text for answer in await asyncio.gather(*map(self.http.get, addresses))]
+        return sum(int(float(number)) for text in texts for found, number in MEASURED.findall(text) if found == name)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until it is so, a second at most."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(QUIET_S):
                 while not is_so():  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+    async def _until_live(self, live: Callable[[], Awaitable[int]], is_so: Callable[[int], bool]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_S):
+                while not is_so(await live()):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
 
 class Events:
-    """What a subscription brings."""
+    """What a subscription brings. `refuses_by_next`: some routers put a refusal where an event would be."""
 
-    def __init__(self, socket: Any) -> None:
+    def __init__(self, socket: Any, *, refuses_by_next: bool = False) -> None:
         self._socket = socket
+        self._refuses_by_next = refuses_by_next
 
     async def message(self) -> dict[str, Any]:
         """The next message of the protocol that is not a ping."""
@@ -106,7 +136,12 @@ class Events:
                 if message["type"] == "ping":
                     await self._socket.send(json.dumps({"type": "pong"}))
                 elif message["type"] != "pong":
-                    return message
+                    return self._refusal(message) or message
+
+    def _refusal(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        if not self._refuses_by_next or message["type"] != "next" or message["payload"].get("data"):
+            return None
+        return {**message, "type": "error", "payload": message["payload"]["errors"]}
 
     async def soon(self) -> dict[str, Any] | None:
         """The next message, or None where none comes for a while."""
@@ -124,12 +159,40 @@ class Events:
         return message["payload"]["data"]
 
 
+@dataclass(frozen=True)
+class Planted:
+    """The town's database, with a gateway on it that serves nobody, and what other processes need to serve it."""
+
+    gateway: Gateway
+    issuer: DevelopmentIssuer
+    settings: Settings
+    http: httpx.AsyncClient
+    environment: dict[str, str]
+
+
 @asynccontextmanager
-async def open_town(uri: str, driver: Driver, folder: Path, **more: Any) -> AsyncIterator[Town]:
+async def open_town(uri: str, driver: Driver, folder: Path, topology: str = ONE, **more: Any) -> AsyncIterator[Town]:
     """A planted town that serves on a free port, in a database of its own that is dropped at the end.
 
-    `more` are further settings.
+    `topology` says whether one process serves it, or which router in front of the subgraphs; `more` are further
+    settings.
     """
+    async with AsyncExitStack() as stack:
+        planted = await stack.enter_async_context(open_planted(uri, driver, folder, **more))
+        gateway, issuer, http = planted.gateway, planted.issuer, planted.http
+        if topology == ONE:
+            url = await stack.enter_async_context(_served(gateway, planted.settings))
+            yield Town(gateway, issuer, url, url.replace("http", "ws", 1), http)
+        else:
+            programs = await stack.enter_async_context(subgraphs(planted.environment, folder))
+            addresses = {name: program.url.removesuffix("/graphql") for name, program in programs.items()}
+            served = await stack.enter_async_context(router(topology, addresses, folder))
+            yield Town(gateway, issuer, served.url, served.websocket_url or "", http, programs)
+
+
+@asynccontextmanager
+async def open_planted(uri: str, driver: Driver, folder: Path, **more: Any) -> AsyncIterator[Planted]:
+    """A planted town that nobody serves yet; `more` are further settings."""
     database = f"agora_town_{uuid4().hex[:12]}"
     settings = Settings(port=0, data_dir=folder, database=database, mongo_driver=MongoDriver(driver), **more)
     issuer = DevelopmentIssuer.open(folder, Environment.DEVELOPMENT)
@@ -137,13 +200,32 @@ async def open_town(uri: str, driver: Driver, folder: Path, **more: Any) -> Asyn
         gateway = await stack.enter_async_context(open_gateway(settings, uri, issuer=issuer))
         stack.push_async_callback(gateway.database.drop)
         await plant(gateway, issuer, lambda _: None)
-        listener = stack.enter_context(listen(settings))
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S))
+        yield Planted(gateway, issuer, settings, http, environment_of(settings, uri))
+
+
+def environment_of(settings: Settings, uri: str) -> dict[str, str]:
+    """The environment of a process that works on the same database, with the same keys."""
+    return {
+        "MONGODB_URI": uri,
+        "AGORA_ENVIRONMENT": "development",
+        "AGORA_DATA_DIR": str(settings.data_dir),
+        "AGORA_DATABASE": settings.database,
+        "AGORA_MONGO_DRIVER": settings.mongo_driver.value,
+        "AGORA_LOG_FORMAT": "json",
+        **{f"AGORA_SERVICE_{name.upper()}_URL": url for name, url in settings.service_urls},
+        **{f"AGORA_SERVICE_{name.upper()}_TOKEN": token for name, token in settings.service_tokens},
+        **{f"AGORA_SERVICE_{name.upper()}_PAYEE": payee for name, payee in settings.service_payees},
+    }
+
+
+@asynccontextmanager
+async def _served(gateway: Gateway, settings: Settings) -> AsyncIterator[str]:
+    with listen(settings) as listener:
         server = uvicorn.Server(server_config(gateway))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
         try:
-            async with httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S) as http:
-                yield Town(gateway, issuer, url, http)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
         finally:
             server.should_exit = True
             await gateway.stop()

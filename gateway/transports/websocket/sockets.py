@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.identity.identities import Identity
 from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.transports.http import address_of, header, request_id_of
 from gateway.transports.origins import is_allowed_origin
-from gateway.transports.websocket.connection import CLOSE_TIMEOUT_S, Authenticate, Connection, SocketLimits
+from gateway.transports.websocket.connection import CLOSE_TIMEOUT_S, Connection, SocketLimits
 from gateway.transports.websocket.messages import PROTOCOL, CloseCode
 
 RETRY_AFTER_S: Final = 5
 DEFAULT_LIMITS: Final = SocketLimits()
 
+AuthenticateSocket = Callable[[object, str | None], Awaitable[Identity]]
+
 
 class GraphQLOverWebSocket:
     """The WebSocket half of the endpoint, an ASGI application.
 
-    `authenticate` takes the payload of `connection_init`. A handshake from a foreign `Origin` is refused (403), one
-    past `max_sockets` or during a stop too (503); one that does not offer `graphql-transport-ws` closes with 4406.
+    `authenticate` takes the payload of `connection_init`, and in a subgraph the `Authorization` of the handshake as
+    well: that is where a router puts a client's own. A handshake from a foreign `Origin` is refused (403), one past
+    `max_sockets` or during a stop too (503); one that does not offer `graphql-transport-ws` closes with 4406.
     """
 
     def __init__(
         self,
         operations: Operations,
-        authenticate: Authenticate,
+        authenticate: AuthenticateSocket,
         *,
         metrics: Metrics,
+        is_subgraph: bool = False,
         allowed_origins: Collection[str] = (),
         max_sockets: int = 10_000,
         limits: SocketLimits = DEFAULT_LIMITS,
@@ -41,6 +46,7 @@ class GraphQLOverWebSocket:
         self._operations = operations
         self._authenticate = authenticate
         self._metrics = metrics
+        self._is_subgraph = is_subgraph
         self._allowed_origins = frozenset(allowed_origins)
         self._max_sockets = max_sockets
         self._limits = limits
@@ -78,11 +84,12 @@ class GraphQLOverWebSocket:
             await asyncio.wait(tasks, timeout=2 * CLOSE_TIMEOUT_S)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        authorization = header(scope, b"authorization") if self._is_subgraph else None
         connection = Connection(
             receive,
             send,
             self._operations,
-            self._authenticate,
+            lambda payload: self._authenticate(payload, authorization),
             request_id=request_id_of(scope),
             address=address_of(scope),
             limits=self._limits,

@@ -173,6 +173,7 @@ class Server:
         allowed_origins: tuple[str, ...] = (),
         limits: SocketLimits | None = None,
         costs: CostLimits | None = None,
+        is_subgraph: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.bell = Bell()
@@ -196,11 +197,14 @@ class Server:
         self.ended: list[tuple[str, datetime]] = []
         ended = EndedIdentities(self._read_ended, lambda issuer, subject: subject, refreshed_s=0.0)
         authenticator = Authenticator([issuer.access_tokens()], self._find_partner_key, ended=ended)
-        http = GraphQLOverHTTP(self.operations, self.streams, authenticator.from_header, page=page)
+        http = GraphQLOverHTTP(
+            self.operations, self.streams, authenticator.from_header, page=page, is_subgraph=is_subgraph
+        )
         self.sockets = GraphQLOverWebSocket(
             self.operations,
             authenticator.from_connection_init,
             metrics=self.metrics,
+            is_subgraph=is_subgraph,
             allowed_origins=allowed_origins,
             max_sockets=max_sockets,
             limits=limits or SocketLimits(),

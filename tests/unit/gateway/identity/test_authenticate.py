@@ -47,6 +47,19 @@ async def test_connection_init_carries_the_same_words(authenticator: Authenticat
         assert isinstance(await authenticator.from_connection_init(payload), Person)
 
 
+async def test_the_handshakes_header_counts_where_connection_init_says_nothing(
+    authenticator: Authenticator, issuer: Issuer
+) -> None:
+    header = f"Bearer {issuer.token()}"
+
+    for payload in (None, {}, {"headers": {"X-Other": "1"}}):
+        assert isinstance(await authenticator.from_connection_init(payload, header), Person)
+    with pytest.raises(Unauthenticated):
+        await authenticator.from_connection_init({"Authorization": "Bearer nonsense"}, header)
+    with pytest.raises(Unauthenticated):
+        await authenticator.from_connection_init(None, "Bearer nonsense")
+
+
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "eyJ.e30.AA", "Bearer a b", "Bearer \ud800"])
 async def test_a_header_that_makes_no_sense(authenticator: Authenticator, header: str) -> None:
     with pytest.raises(Unauthenticated):

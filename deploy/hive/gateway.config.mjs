@@ -1,0 +1,53 @@
+// Hive Gateway in front of the subgraphs: `hive-gateway supergraph --config-path gateway.config.mjs`.
+// AGORA_SUPERGRAPH names the file that `agora supergraph` writes; the addresses of the subgraphs stand in it.
+
+// Longer than a subgraph's own deadline, AGORA_REQUEST_DEADLINE_S, so that its own answer comes first.
+const SUBGRAPH_TIMEOUT_MS = Number(process.env.AGORA_SUBGRAPH_TIMEOUT_S ?? 15) * 1000;
+
+const OUR_FAULT = 'Something went wrong on our side. Tell us the request id if it goes on.';
+
+// Every error of a subgraph has a code; what has none of these comes of a subgraph that is down, slow or broken.
+const FOREIGN_CODES = new Set([
+  'DOWNSTREAM_SERVICE_ERROR',
+  'GATEWAY_TIMEOUT',
+  'RESPONSE_VALIDATION_FAILED',
+  'TIMEOUT_ERROR',
+]);
+const OUR_CODE = /^[A-Z][A-Z_]+$/;
+
+// A person's token reaches every subgraph, which checks it by itself; nothing else of a client's headers does. Over a
+// WebSocket it comes in `connection_init`.
+function authorizationOf({ request, context }) {
+  const payload = context?.connectionParams ?? {};
+  for (const part of [payload, payload.headers ?? {}]) {
+    for (const [name, value] of Object.entries(part)) {
+      if (name.toLowerCase() === 'authorization' && typeof value === 'string') return value;
+    }
+  }
+  return request?.headers.get('authorization') ?? undefined;
+}
+
+function isOurs({ extensions }) {
+  const code = extensions?.code;
+  return typeof code === 'string' && OUR_CODE.test(code) && !FOREIGN_CODES.has(code) && !extensions.request;
+}
+
+// Clients get the codes of the subgraphs as they are, and learn nothing of addresses and services.
+function maskError(error) {
+  // In place: with another object Hive 2.15 brings no further event of a subscription.
+  if (!isOurs(error)) Object.assign(error, { message: OUR_FAULT, extensions: { code: 'INTERNAL' } });
+  return error;
+}
+
+export const gatewayConfig = {
+  supergraph: process.env.AGORA_SUPERGRAPH ?? 'supergraph.graphql',
+  upstreamTimeout: SUBGRAPH_TIMEOUT_MS,
+  maskedErrors: { maskError },
+  subgraphErrors: false,
+  propagateHeaders: {
+    fromClientToSubgraphs: (given) => {
+      const authorization = authorizationOf(given);
+      return authorization === undefined ? {} : { authorization };
+    },
+  },
+};

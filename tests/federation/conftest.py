@@ -1,0 +1,46 @@
+"""One set of subgraphs behind all routers, started once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+import pytest_asyncio
+
+from datastores.mongo import Driver
+from tests.contract.town import Town, open_planted
+from tests.federation.fronts import Front
+from tests.federation.place import Place
+from tests.topologies import ROUTERS
+from tests.topologies.routers import router
+from tests.topologies.subgraphs import subgraphs
+
+SUBGRAPH_TIMEOUT_S = 3
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def place(
+    mongodb_uri: str, mongo_driver: Driver, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Place]:
+    """The planted town, its subgraphs as processes, and the three routers in front of their fronts."""
+    folder = tmp_path_factory.mktemp("place")
+    async with AsyncExitStack() as stack:
+        planted = await stack.enter_async_context(open_planted(mongodb_uri, mongo_driver, folder))
+        programs = await stack.enter_async_context(subgraphs(planted.environment, folder))
+        fronts = {
+            name: await stack.enter_async_context(Front(program.port).open()) for name, program in programs.items()
+        }
+        addresses = {name: front.address for name, front in fronts.items()}
+        starting = []
+        for name in ROUTERS:
+            here = folder / name
+            here.mkdir()
+            starting.append(
+                stack.enter_async_context(router(name, addresses, here, subgraph_timeout_s=SUBGRAPH_TIMEOUT_S))
+            )
+        routers = dict(zip(ROUTERS, await asyncio.gather(*starting), strict=True))
+        first = routers[ROUTERS[0]]
+        town = Town(planted.gateway, planted.issuer, first.url, first.websocket_url or "", planted.http, programs)
+        yield Place(town, routers, fronts, planted.environment, folder)
