@@ -291,8 +291,12 @@ class TestTyping:
             await conversations.set_typing(live(bob), conversation_id=direct["_id"], typing=False)
             (ends,) = await listener.hear(1)
 
-        assert begins == {"conversation_id": direct["_id"], "user_id": bob, "typing": True}
-        assert ends == {**begins, "typing": False}
+        assert (
+            (begins["conversation_id"], begins["user_id"])
+            == (direct["_id"], bob)
+            == (ends["conversation_id"], ends["user_id"])
+        )
+        assert (begins["typing"], ends["typing"]) == (True, False)
         with pytest.raises(NotFoundError):
             await conversations.set_typing(live(cem), conversation_id=direct["_id"], typing=True)
         with pytest.raises(UnauthenticatedError):
