@@ -100,3 +100,11 @@ def test_a_version_has_each_heading_once() -> None:
     headings = [re.findall(r"^### (.+)$", version, re.MULTILINE) for version in versions]
 
     assert headings == [list(dict.fromkeys(each)) for each in headings]
+
+
+def test_decisions_have_numbers_of_their_own() -> None:
+    files = sorted((ROOT / "docs/adr").glob("*.md"))
+    numbers = [file.name[:4] for file in files]
+
+    assert sorted(set(numbers)) == numbers
+    assert [source(file)[2:7] for file in files[1:]] == [f"{number}." for number in numbers[1:]]
