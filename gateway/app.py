@@ -51,6 +51,7 @@ from gateway.sweeper import Sweeper
 from gateway.transports import endpoint
 from gateway.transports.http import GraphQLOverHTTP
 from gateway.transports.limits import Limits, cors
+from gateway.transports.places import Places
 from gateway.transports.sse import EventStreams
 from gateway.transports.websocket import GraphQLOverWebSocket
 from gateway.webhooks.deliverer import Means
@@ -160,7 +161,10 @@ async def open_gateway(
             budgets=budgets,
             streams=groups,
         )
-        streams = EventStreams(operations, metrics=metrics, max_streams=settings.max_sockets)
+        places = Places(
+            metrics, per_client=settings.max_sockets_per_client, per_address=settings.max_sockets_per_address
+        )
+        streams = EventStreams(operations, metrics=metrics, max_streams=settings.max_sockets, places=places)
         is_subgraph = domain is not None
         sockets = GraphQLOverWebSocket(
             operations,
@@ -169,6 +173,7 @@ async def open_gateway(
             is_subgraph=is_subgraph,
             allowed_origins=settings.allowed_origins,
             max_sockets=settings.max_sockets,
+            places=places,
         )
 
         async def page_boot() -> graphiql.GraphiQLBoot:

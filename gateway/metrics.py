@@ -107,6 +107,10 @@ class Metrics:
         """It was closed."""
         self._sockets.labels(self._words.label(transport)).dec()
 
+    def socket_refused(self, transport: str, limit: str) -> None:
+        """One was refused, since this `limit` was reached: that of the `process`, the `client` or the `address`."""
+        self._refused_sockets.labels(self._words.label(transport), self._words.label(limit)).inc()
+
     def subscription_started(self, transport: str) -> None:
         """A subscription began on a socket."""
         self._subscriptions.labels(self._words.label(transport)).inc()
@@ -178,6 +182,9 @@ class Metrics:
 
     def _make_live(self) -> None:
         self._sockets = self._gauge("open_sockets", "WebSockets and event streams that are open", ("transport",))
+        self._refused_sockets = self._counter(
+            "refused_sockets", "WebSockets and event streams past a limit", ("transport", "limit")
+        )
         self._subscriptions = self._gauge("subscriptions", "Subscriptions that are running", ("transport",))
 
     def _make_webhooks(self) -> None:

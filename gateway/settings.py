@@ -27,6 +27,10 @@ MAX_COST_BUCKET: Final = 999_999_999
 # One core resolves about a million units a second: a client gets half a second of it at once, then a fiftieth.
 PRODUCTION_COST_BUCKET: Final = 500_000
 PRODUCTION_COST_RESTORE_PER_S: Final = 20_000
+# A person has a few devices with a few tabs each; behind one address may be a household, an office or a village.
+PRODUCTION_SOCKETS_PER_CLIENT: Final = 100
+PRODUCTION_SOCKETS_PER_ADDRESS: Final = 1_000
+MAX_SOCKETS: Final = 200_000
 ASYMMETRIC_ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
@@ -130,6 +134,9 @@ class Settings:
     drain_s: float = 20.0
     # Every open socket takes memory: the machine's memory decides.
     max_sockets: int = 10_000
+    # Of a person or a partner's key, and from an address before it is known who is there; in each process.
+    max_sockets_per_client: int = 10_000
+    max_sockets_per_address: int = 10_000
     # Whoever develops, tests or measures is one client that asks for all there is.
     cost_per_request: int = 100_000
     cost_bucket: int = 500_000_000
@@ -199,6 +206,10 @@ class Settings:
         cost_bucket, cost_restore_per_s = cls.cost_bucket, cls.cost_restore_per_s
         if environment is Environment.PRODUCTION:
             cost_bucket, cost_restore_per_s = PRODUCTION_COST_BUCKET, PRODUCTION_COST_RESTORE_PER_S
+        max_sockets = reader.value("AGORA_MAX_SOCKETS", _whole_number(1, MAX_SOCKETS), cls.max_sockets)
+        per_client = per_address = max_sockets
+        if environment is Environment.PRODUCTION:
+            per_client, per_address = PRODUCTION_SOCKETS_PER_CLIENT, PRODUCTION_SOCKETS_PER_ADDRESS
         services = reader.service_names()
         settings = cls(
             environment=environment,
@@ -229,7 +240,13 @@ class Settings:
             log_format=reader.choice("AGORA_LOG_FORMAT", LogFormat, log_format),
             request_deadline_s=reader.value("AGORA_REQUEST_DEADLINE_S", _number(0.1, 60), cls.request_deadline_s),
             drain_s=reader.value("AGORA_DRAIN_S", _number(0, 300), cls.drain_s),
-            max_sockets=reader.value("AGORA_MAX_SOCKETS", _whole_number(1, 200_000), cls.max_sockets),
+            max_sockets=max_sockets,
+            max_sockets_per_client=reader.value(
+                "AGORA_MAX_SOCKETS_PER_CLIENT", _whole_number(1, MAX_SOCKETS), per_client
+            ),
+            max_sockets_per_address=reader.value(
+                "AGORA_MAX_SOCKETS_PER_ADDRESS", _whole_number(1, MAX_SOCKETS), per_address
+            ),
             cost_per_request=reader.value(
                 "AGORA_COST_PER_REQUEST", _whole_number(100, MAX_COST_PER_REQUEST), cls.cost_per_request
             ),

@@ -17,6 +17,7 @@ from gateway.identity.rechecks import Recheck, still_holds
 from gateway.metrics import Metrics
 from gateway.operations import Asked, Operations
 from gateway.transports.disconnects import disconnected
+from gateway.transports.places import Places
 from gateway.transports.refusals import Refusal
 
 KEEP_ALIVE_S: Final = 12.0
@@ -48,6 +49,7 @@ class EventStreams:
         operations: Operations,
         *,
         metrics: Metrics,
+        places: Places,
         max_streams: int = MAX_STREAMS,
         keep_alive_s: float = KEEP_ALIVE_S,
         now: Callable[[], float] = time.time,
@@ -55,6 +57,7 @@ class EventStreams:
         self._operations = operations
         self._metrics = metrics
         self._max_streams = max_streams
+        self._places = places
         self._keep_alive_s = keep_alive_s
         self._now = now
         self._open: set[asyncio.Task[None]] = set()
@@ -69,12 +72,24 @@ class EventStreams:
         """Send every result of the operation, then `complete`; end when the client is gone or its credential is over.
 
         A comment every 12 s keeps the connection open; a partner's key is looked up again then, with `recheck`. A
-        client that takes nothing for 30 s is let go. Raises Refusal (503) when too many streams are open or the server
-        is stopping.
+        client that takes nothing for 30 s is let go. Raises Refusal: 503 when too many streams are open or the server
+        is stopping, 429 when this client has too many.
         """
+        retry = {"Retry-After": str(RETRY_AFTER_S)}
         if self._stopping or len(self._open) >= self._max_streams:
-            retry = {"Retry-After": str(RETRY_AFTER_S)}
+            if not self._stopping:
+                self._metrics.socket_refused("sse", "process")
             raise Refusal(503, "No stream can be opened now", code="RATE_LIMITED", headers=retry)
+        if (place := self._places.take(asked.client, "sse")) is None:
+            raise Refusal(429, self._places.refusal(asked.client), code="RATE_LIMITED", headers=retry)
+        try:
+            await self._serve(prepared, asked, recheck, receive, send)
+        finally:
+            place.leave()
+
+    async def _serve(
+        self, prepared: PreparedOperation, asked: Asked, recheck: Recheck, receive: Receive, send: Send
+    ) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         write = _writer(send)
         pump = asyncio.create_task(self._pump(prepared, asked, write))

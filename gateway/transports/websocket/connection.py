@@ -20,6 +20,7 @@ from gateway.identity.identities import ANONYMOUS, Anonymous, Identity
 from gateway.identity.rechecks import still_holds
 from gateway.operations import Asked, Operations
 from gateway.transports.parameters import Parameters
+from gateway.transports.places import Place
 from gateway.transports.websocket.messages import (
     ACK,
     PING,
@@ -61,7 +62,8 @@ class SocketLimits:
 class Connection:
     """A socket from its first message to its close. Every frame waits until the client takes it: nothing piles up.
 
-    `request_id` names the socket; its operations are named after it, with a number behind a dot.
+    `place` is counted for its address until it is known who is on it. `request_id` names the socket; its operations are
+    named after it, with a number behind a dot.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Connection:
         send: Send,
         operations: Operations,
         authenticate: Authenticate,
+        place: Place,
         *,
         request_id: str,
         address: str | None,
@@ -80,6 +83,7 @@ class Connection:
         self._asgi_send = send
         self._operations = operations
         self._authenticate = authenticate
+        self._place = place
         self._request_id = request_id
         self._address = address
         self._limits = limits
@@ -190,6 +194,8 @@ class Connection:
             raise Close(CloseCode.FORBIDDEN, refused.message) from None
         except IdentityUnavailable as unavailable:
             raise Close(CloseCode.TRY_AGAIN_LATER, unavailable.message) from None
+        if (refusal := self._place.move_to(client_of(self._identity, self._address), "websocket")) is not None:
+            raise Close(CloseCode.TRY_AGAIN_LATER, refusal)
         if not isinstance(self._identity, Anonymous):
             self._init_payload = message.payload
         if (expires_at := self._identity.expires_at) is not None:

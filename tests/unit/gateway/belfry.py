@@ -31,6 +31,7 @@ from gateway.operations import Operations
 from gateway.persisted import Documents, PersistedDocument, document_id
 from gateway.transports.endpoint import routes
 from gateway.transports.http import GraphQLOverHTTP
+from gateway.transports.places import Places
 from gateway.transports.sse import EventStreams
 from gateway.transports.websocket import GraphQLOverWebSocket, SocketLimits
 from resolvers.context import Context, Viewer
@@ -170,6 +171,8 @@ class Server:
         keep_alive_s: float = 12.0,
         max_streams: int = 100,
         max_sockets: int = 100,
+        per_client: int = 100,
+        per_address: int = 100,
         allowed_origins: tuple[str, ...] = (),
         limits: SocketLimits | None = None,
         costs: CostLimits | None = None,
@@ -190,8 +193,13 @@ class Server:
             metrics=self.metrics,
             budgets=Budgets(costs or CostLimits(), now=now),
         )
+        self.places = Places(self.metrics, per_client=per_client, per_address=per_address)
         self.streams = EventStreams(
-            self.operations, metrics=self.metrics, keep_alive_s=keep_alive_s, max_streams=max_streams
+            self.operations,
+            metrics=self.metrics,
+            keep_alive_s=keep_alive_s,
+            max_streams=max_streams,
+            places=self.places,
         )
         self.partner_keys: dict[str, PartnerKeyDocument] = {}
         self.ended: list[tuple[str, datetime]] = []
@@ -207,6 +215,7 @@ class Server:
             is_subgraph=is_subgraph,
             allowed_origins=allowed_origins,
             max_sockets=max_sockets,
+            places=self.places,
             limits=limits or SocketLimits(),
         )
         self.app: ASGIApp = Starlette(routes=routes(http, self.sockets))

@@ -6,16 +6,20 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """Serves `app` until the block ends, as in production but for the process; gives `127.0.0.1:<port>`."""
+async def serving(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
+    """Serves `app` until the block ends, as in production but for the process; gives `127.0.0.1:<port>`.
+
+    `options` are further ones of uvicorn.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools", ws="websockets-sansio")
+    config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools", ws="websockets-sansio", **options)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     async with asyncio.timeout(10):

@@ -102,6 +102,7 @@ def test_batches_sockets_subscriptions_and_credentials() -> None:
     metrics.socket_opened("websocket")
     metrics.socket_opened("websocket")
     metrics.socket_closed("websocket")
+    metrics.socket_refused("sse", "client")
     metrics.subscription_started("sse")
     metrics.subscription_ended("sse")
     metrics.authentication("person", "refused")
@@ -109,6 +110,7 @@ def test_batches_sockets_subscriptions_and_credentials() -> None:
     assert value(metrics, "agora_commit_batch_acts_sum", loop="ledger") == 65
     assert value(metrics, "agora_commit_batch_retries_total", loop="ledger") == 2
     assert value(metrics, "agora_open_sockets", transport="websocket") == 1
+    assert value(metrics, "agora_refused_sockets_total", transport="sse", limit="client") == 1
     assert value(metrics, "agora_subscriptions", transport="sse") == 0
     assert value(metrics, "agora_authentications_total", kind="person", outcome="refused") == 1
 

@@ -78,6 +78,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "AGORA_REQUEST_DEADLINE_S": "2.5",
             "AGORA_DRAIN_S": "0",
             "AGORA_MAX_SOCKETS": "20",
+            "AGORA_MAX_SOCKETS_PER_CLIENT": "7",
+            "AGORA_MAX_SOCKETS_PER_ADDRESS": "15",
             "AGORA_COST_PER_REQUEST": "5000",
             "AGORA_COST_BUCKET": "20000",
             "AGORA_COST_RESTORE_PER_S": "750",
@@ -116,6 +118,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         request_deadline_s=2.5,
         drain_s=0.0,
         max_sockets=20,
+        max_sockets_per_client=7,
+        max_sockets_per_address=15,
         cost_per_request=5_000,
         cost_bucket=20_000,
         cost_restore_per_s=750,
@@ -134,6 +138,14 @@ def test_production_gives_each_client_less() -> None:
     assert development == CostLimits()
     assert production.per_request <= production.bucket < development.bucket
     assert production.restore_per_s < development.restore_per_s
+
+
+def test_production_gives_each_client_fewer_sockets() -> None:
+    development = Settings.from_environment({"AGORA_MAX_SOCKETS": "30000"})
+    production = Settings.from_environment({**PRODUCTION, "AGORA_MAX_SOCKETS": "30000"})
+
+    assert (development.max_sockets_per_client, development.max_sockets_per_address) == (30_000, 30_000)
+    assert (production.max_sockets_per_client, production.max_sockets_per_address) == (100, 1_000)
 
 
 @pytest.mark.parametrize("text", ["short", "c2hvcnQ=", "m" * 32, "!" * 44])
