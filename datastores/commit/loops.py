@@ -38,6 +38,8 @@ MAX_WEIGHT: Final = 2_000
 MAX_WAITING: Final = 20_000
 MAX_BATCH_S: Final = 30.0
 HALVED_FROM: Final = 32
+# What was decided longer ago is decided anew: its time is that of the batch before, and things may have expired.
+STALE_AFTER_S: Final = 1.0
 DEFAULT_TIMEOUT_S: Final = 10.0
 _BACKOFF_S: Final = 0.002
 _MAX_BACKOFF_S: Final = 0.25
@@ -124,7 +126,7 @@ class CommitLoop:
             batch = self._next_batch(ahead)
             ahead = None
             if host is not None:
-                batch = Batch(await self._hand_over(batch.waiting, host), Work(self.now()))
+                batch = Batch(await self._hand_over(batch.waiting, host), Work(batch.work.now))
             try:
                 ahead = await self._commit_batch(batch, must_be_here=host is not None)
             except Exception as error:
@@ -256,27 +258,30 @@ class CommitLoop:
                     return None
                 # As they will be once this is committed; if it is not, all is forgotten.
                 self.memory.keep(batch.work)
-                return await self._write_and_decide_ahead(writes, session, give_up)
+                return await self._write_and_decide_ahead(writes, session, give_up, batch.work.now)
         except BaseException:
             self.memory.forget()
             raise
 
     async def _write_and_decide_ahead(
-        self, writes: Mapping[str, Sequence[Write]], session: Session, give_up: float
+        self, writes: Mapping[str, Sequence[Write]], session: Session, give_up: float, now: datetime
     ) -> Batch | None:
+        began = self.clock()
+        ahead = Batch([], Work(now))
         writing = asyncio.ensure_future(self._write(writes, session, give_up))
-        ahead = Batch([], Work(self.now()))
         try:
             if self.memory.is_of_use:
                 await self._decide_ahead(ahead, writing)
             await writing
         except BaseException:
-            writing.cancel()
             self._put_back(ahead.waiting)
+            # The session is about to end: nothing may use it any more.
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
             raise
         if not ahead.waiting:
             return None
-        if not ahead.work.is_proven:
+        if not ahead.work.is_proven or self.clock() - began > STALE_AFTER_S:
             self._put_back(ahead.waiting)
             return None
         self.statistics.ahead += len(ahead.outcomes)
@@ -307,7 +312,7 @@ class CommitLoop:
         except Exception:
             # Decided by themselves, they will fail by themselves.
             undone = [*ahead.waiting, *arrived]
-            ahead.waiting, ahead.outcomes, ahead.work = [], [], Work(self.now())
+            ahead.waiting, ahead.outcomes, ahead.work = [], [], Work(ahead.work.now)
             return undone
         ahead.waiting += known[: len(outcomes)]
         ahead.outcomes += outcomes
