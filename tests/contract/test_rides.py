@@ -17,6 +17,7 @@ import pytest_asyncio
 import uvicorn
 
 from datastores.mongo import Driver
+from datastores.paging import encode_cursor
 from gateway.app import open_gateway
 from gateway.cli.serving import listen, server_config
 from gateway.execution.requests import OperationRequest
@@ -118,6 +119,23 @@ async def test_a_ride_is_booked_followed_and_paid(town: Town, well: RidesService
     assert end["type"] == "complete"
     async with town.subscribed("alice", UPDATES, id=ride["id"], after=events[0]["cursor"]) as updates:
         assert (await updates.next())["rideUpdated"]["cursor"] == events[1]["cursor"]
+
+
+async def test_cursors_that_are_of_no_use_to_a_ride_are_refused(town: Town, well: RidesService) -> None:
+    ride, another = (await book(town))["ride"]["id"], await book(town)
+    future = encode_cursor(f"ride/{ride}", 2**40)
+
+    for who, after, code in (
+        ("alice", another["cursor"], "INVALID_INPUT"),
+        ("alice", future, "INVALID_INPUT"),
+        ("alice", "x", "INVALID_INPUT"),
+        ("bob", another["cursor"], "NOT_FOUND"),
+        ("bob", future, "NOT_FOUND"),
+    ):
+        async with town.subscribed(who, UPDATES, id=ride, after=after) as updates:
+            message = await updates.message()
+
+        assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", code), (who, after)
 
 
 async def test_a_ride_is_called_off(town: Town, well: RidesService) -> None:
