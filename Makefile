@@ -1,6 +1,6 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-deploy dev simulate test test-unit test-integration test-contract test-clients test-browser test-federation supergraph test-deploy fuzz bench-ledger bench-graphql bench-topologies graphiql faults lint format lock clean
+.PHONY: help setup setup-dev setup-bench setup-deploy dev simulate test test-unit test-integration test-contract test-clients test-browser test-federation supergraph test-deploy fuzz bench-ledger bench-graphql bench-live bench-topologies graphiql faults lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -78,6 +78,9 @@ bench-topologies: setup-bench ## Measure one process, two, and routers in front 
 	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
 	cd deploy/federation && npm ci --no-audit --no-fund --silent
 	$(BIN)/python -m bench.topologies
+
+bench-live: setup-bench ## Measure streams: what they hold, what a message costs, how late it comes (QUICK=1: two minutes)
+	$(BIN)/python -m bench.live
 
 faults: setup-dev ## Kill, stop and cut off real nodes and processes, and prove what was promised (ROUNDS=10 SEED=)
 	$(BIN)/python -m tests.faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
