@@ -1,4 +1,4 @@
-"""`python -m bench.live`: a gateway on one core, its listeners and a publisher on the other, beside plain Strawberry."""
+"""`python -m bench.live`: a gateway on one core, listeners and a publisher on the other, beside plain Strawberry."""
 
 from __future__ import annotations
 
