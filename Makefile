@@ -60,7 +60,7 @@ test-deploy: setup-deploy ## Check what deployments are made of, and run the ima
 
 test-federation: setup-dev ## Tests behind routers from npm: composition, faults, contract tests (needs Node 20; FULL=1)
 	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' || { echo "agora: Node.js is too old: install 20 or newer" >&2; exit 1; }
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { echo "agora: Node.js is too old: install 20 or newer" >&2; exit 1; }
 	cd deploy/federation && npm ci --no-audit --no-fund --silent
 	$(BIN)/pytest tests/federation $(ARGS)
 	for router in hive grafbase apollo; do $(BIN)/pytest $(if $(FULL),tests/contract,$(BEHIND_ROUTERS)) --topology $$router $(ARGS) || exit 1; done
