@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ OUTPUT_WIDTH: Final = 140
 LATE_S: Final = 8
 SLOW: Final = 20
 LONG: Final = 8_000
+LONG_MESSAGES: Final = 250
 SPARE_FILES: Final = 500
 MAX_PROBES: Final = 400
 _SERVE: Final = "from gateway.cli import main; main()"
@@ -155,13 +157,18 @@ class Scene:
     token: str | None
 
     async def gather(
-        self, count: int, operations: Sequence[Mapping[str, Any]] | None = None, *, is_alone: bool = False
+        self,
+        count: int,
+        operations: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        is_alone: bool = False,
+        narrow: bool = False,
     ) -> None:
         """Open so many sockets, and return when each hears what is said."""
         # Who asks what an operation costs is answered alone.
         operation = {**self.operation, "extensions": {"cost": True} if is_alone else {}}
         where = {"port": self.server.port, "path": "/graphql", "token": self.token}
-        await self.crowd.do("open", **where, count=count, operation=operation, operations=operations)
+        await self.crowd.do("open", **where, count=count, operation=operation, operations=operations, narrow=narrow)
 
     async def until_heard(self) -> None:
         """Return when each has heard something, and none is owed anything any more."""
@@ -252,8 +259,10 @@ class Scene:
         }
 
     async def slow(self, count: int, messages: int) -> dict[str, Any]:
-        """Some take nothing from their sockets while long messages come: what of it the others and the memory feel."""
-        await self.gather(count)
+        """Some take nothing from their sockets while long messages come, more than sockets and queues hold: what of it
+        the others and the memory feel.
+        """
+        await self.gather(count, narrow=True)
         await self.until_heard()
         before = self.server.memory_mb()
         await self.crowd.do("pause", count=SLOW)
@@ -317,7 +326,7 @@ async def _rows(console: Console, plan: Plan, ours: Scene, peer: Scene) -> list[
         for count in plan.late:
             done(await ours.latency(count))
         done(await ours.storm(plan.storm, plan.messages))
-        done(await ours.slow(plan.unshared, plan.messages))
+        done(await ours.slow(3 * SLOW, LONG_MESSAGES))
     return rows
 
 
@@ -371,12 +380,16 @@ def main() -> None:
     if most < (wanted := (QUICK if quick else FULL).held + SPARE_FILES):
         sys.exit(f"agora: this needs {wanted:,} open files a process, and the limit is {most:,}: raise it (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # Whoever ends this process ends what it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = asyncio.run(run(console, quick=quick, driver=os.environ.get("AGORA_MONGO_DRIVER") or "motor"))
     show(console, results["rows"], results["ratios"])
     file = write(results)
     console.print(f"written to {file}")
     plot(results, file.with_suffix(".png"))
     console.print(f"drawn as {file.with_suffix('.png')}")
+    if wrong := [row for row in results["rows"] if row["missed"] or row.get("twice")]:
+        sys.exit(f"agora: not each event was heard once: {wrong}")
 
 
 if __name__ == "__main__":

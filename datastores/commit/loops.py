@@ -37,7 +37,6 @@ MAX_ACTS: Final = 512
 MAX_WEIGHT: Final = 2_000
 MAX_WAITING: Final = 20_000
 MAX_BATCH_S: Final = 30.0
-HALVED_FROM: Final = 32
 # What was decided longer ago is decided anew: its time is that of the batch before, and things may have expired.
 STALE_AFTER_S: Final = 1.0
 DEFAULT_TIMEOUT_S: Final = 10.0
@@ -144,9 +143,7 @@ class CommitLoop:
             ahead.waiting += self._collect(ahead)
             return ahead
         batch = Batch([], Work(self.now()))
-        # Half of many acts are written while the other half is decided: neither the database nor this thread idles.
-        halved = self.memory.is_of_use and len(self._queue) >= HALVED_FROM
-        batch.waiting += self._collect(batch, len(self._queue) // 2 if halved else MAX_ACTS)
+        batch.waiting += self._collect(batch)
         return batch
 
     async def _hand_over(self, batch: list[Waiting[Any]], host: str) -> list[Waiting[Any]]:
@@ -168,10 +165,10 @@ class CommitLoop:
                 waiting.settle(outcome.error if isinstance(outcome, Refused) else outcome)
         return left
 
-    def _collect(self, beside: Batch, most: int = MAX_ACTS) -> list[Waiting[Any]]:
-        """Acts from the queue that there is room for beside those of a batch, at most so many."""
+    def _collect(self, beside: Batch) -> list[Waiting[Any]]:
+        """Acts from the queue that there is room for beside those of a batch."""
         collected: list[Waiting[Any]] = []
-        room, weight = min(MAX_ACTS - len(beside.waiting), most), beside.weight
+        room, weight = MAX_ACTS - len(beside.waiting), beside.weight
         while self._queue and len(collected) < room:
             weight += self._queue[0].weight
             if weight > MAX_WEIGHT and (collected or beside.waiting):
