@@ -139,10 +139,7 @@ class CommitLoop:
 
     def _next_batch(self, ahead: Batch | None) -> Batch:
         """What was decided ahead, and as much of the queue as there is room for."""
-        if ahead is not None:
-            ahead.waiting += self._collect(ahead)
-            return ahead
-        batch = Batch([], Work(self.now()))
+        batch = ahead or Batch([], Work(self.now()))
         batch.waiting += self._collect(batch)
         return batch
 

@@ -119,17 +119,19 @@ def entry_hash(entry: Mapping[str, Any]) -> str:
     legs = [
         _digest(
             _part_salt(salt, f"leg/{index}"),
-            {
-                "account_id": leg["account_id"],
-                "currency": leg["currency"],
-                "delta": str(leg["delta"]),
-                "owner_id": leg["owner_id"],
-                "pending_in_after": str(leg["pending_in_after"]),
-                "pending_out_after": str(leg["pending_out_after"]),
-                "posted_after": str(leg["posted_after"]),
-                "status_after": leg["status_after"],
-                "version_after": str(leg["version_after"]),
-            },
+            orjson.dumps(
+                {
+                    "account_id": leg["account_id"],
+                    "currency": leg["currency"],
+                    "delta": str(leg["delta"]),
+                    "owner_id": leg["owner_id"],
+                    "pending_in_after": str(leg["pending_in_after"]),
+                    "pending_out_after": str(leg["pending_out_after"]),
+                    "posted_after": str(leg["posted_after"]),
+                    "status_after": leg["status_after"],
+                    "version_after": str(leg["version_after"]),
+                }
+            ),
         )
         for index, leg in enumerate(entry["legs"])
     ]
@@ -163,15 +165,14 @@ def entry_hash(entry: Mapping[str, Any]) -> str:
 
 def chained(previous_hash: str, sealed_body: Json) -> str:
     """The hash of an entry with this body that follows the entry with that hash; hex."""
-    return hashlib.sha256(bytes.fromhex(previous_hash) + hashlib.sha256(canonical(sealed_body)).digest()).hexdigest()
+    return _digest(bytes.fromhex(previous_hash), hashlib.sha256(canonical(sealed_body)).digest())
 
 
 def _sealed(salt: bytes, value: Json) -> str:
-    return hashlib.sha256(salt + canonical(value)).hexdigest()
+    return _digest(salt, canonical(value))
 
 
-def _digest(salt: bytes, sorted_part: bytes | Mapping[str, Any]) -> str:
-    part = sorted_part if isinstance(sorted_part, bytes) else orjson.dumps(sorted_part)
+def _digest(salt: bytes, part: bytes) -> str:
     return hashlib.sha256(salt + part).hexdigest()
 
 
