@@ -13,7 +13,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.graphql.candidates import Candidate
+from bench.graphql.candidates import Candidate, candidates
 from bench.graphql.servers import Server, started
 from bench.machine import cores, machine, versions
 from bench.replica_sets import replica_set
@@ -31,7 +31,6 @@ from gateway.settings import Environment
 
 from .report import WAYS, plot, ratios, show, write
 
-DATABASE: Final = "bench"
 CATCH_UP_TIMEOUT_S: Final = 120.0
 ANSWER_TIMEOUT_S: Final = 300.0
 OUTPUT_WIDTH: Final = 140
@@ -41,7 +40,6 @@ LONG: Final = 8_000
 LONG_MESSAGES: Final = 250
 SPARE_FILES: Final = 500
 MAX_PROBES: Final = 400
-_SERVE: Final = "from gateway.cli import main; main()"
 _STREAM: Final = """subscription ($id: ID!, $after: Cursor) {
   messageAdded(conversationId: $id, after: $after) {
     cursor message { id seq text createdAt sender { id handle displayName } }
@@ -333,16 +331,8 @@ async def _rows(console: Console, plan: Plan, ours: Scene, peer: Scene) -> list[
 async def _agora(
     stack: AsyncExitStack, folder: Path, uri: str, driver: str, on_cores: set[int], http: httpx.AsyncClient
 ) -> Scene:
-    settings = {
-        "MONGODB_URI": uri,
-        "AGORA_ENVIRONMENT": "development",
-        "AGORA_DATA_DIR": str(folder),
-        "AGORA_DATABASE": DATABASE,
-        "AGORA_MONGO_DRIVER": driver,
-        "AGORA_LOG_FORMAT": "json",
-        "AGORA_MAX_SOCKETS": "20000",
-    }
-    candidate = Candidate("agora", "Agora", (sys.executable, "-c", _SERVE, "serve", "--port", "0"), settings)
+    gateway = candidates(uri, folder, driver)[0]
+    candidate = replace(gateway, environment={**gateway.environment, "AGORA_MAX_SOCKETS": "20000"})
     server = await stack.enter_async_context(started(candidate, folder / "agora.log", on_cores))
     issuer = DevelopmentIssuer.open(folder, Environment.DEVELOPMENT)
     speaker, hearer = issuer.token("speaker"), issuer.token("hearer")
