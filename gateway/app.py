@@ -95,6 +95,7 @@ class Gateway:
     contexts: Contexts
     graph: GraphExecutor
     groups: Groups
+    metrics: Metrics
     stop: Callable[[], Awaitable[None]]
 
 
@@ -193,7 +194,7 @@ async def open_gateway(
         app = Access(Limits(cors(served, settings.allowed_origins)), drain, metrics)
         worker = WebhookWorker(data.database, _webhook_means(settings, data, metrics))
         stop = partial(_stop, settings.drain_s, drain, data.hub, worker, streams, sockets, operations)
-        gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, groups, stop)
+        gateway = Gateway(app, data.database, data.commits, data.hub, data.contexts, graph, groups, metrics, stop)
         await stack.enter_async_context(Sweeper(data.database, data.contexts.of_viewer, _chores(composed, services)))
         await stack.enter_async_context(worker)
         yield gateway

@@ -119,6 +119,10 @@ class Metrics:
         """It ended."""
         self._subscriptions.labels(self._words.label(transport)).dec()
 
+    def alone(self, change: int) -> None:
+        """So many more subscriptions, or fewer, have caught up and are executed for nobody else."""
+        self._alone.inc(change)
+
     def authentication(self, kind: str, outcome: str) -> None:
         """A credential of that kind was `accepted`, `refused`, or its issuer `unavailable`."""
         _child(self._authentications, (self._words.label(kind), self._words.label(outcome))).inc()
@@ -186,6 +190,7 @@ class Metrics:
             "refused_sockets", "WebSockets and event streams past a limit", ("transport", "limit")
         )
         self._subscriptions = self._gauge("subscriptions", "Subscriptions that are running", ("transport",))
+        self._alone = self._gauge("live_alone", "Who has caught up with a stream that nobody else hears", ())
 
     def _make_webhooks(self) -> None:
         self._webhooks = self._counter("webhook_attempts", "Attempts to deliver a webhook, by outcome", ("outcome",))

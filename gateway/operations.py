@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Final, Literal, Protocol
 
@@ -19,6 +19,7 @@ from gateway.identity.identities import Identity
 from gateway.metrics import Metrics
 from gateway.persisted import Documents
 from gateway.transports.parameters import Parameters
+from resolvers.audiences import Listening
 from resolvers.context import Context
 
 MUTATION_GRACE_S: Final = 30.0
@@ -67,6 +68,25 @@ class Asked:
     transport: Transport
     request_id: str
     client: Client
+
+
+class _Alone:
+    """A stream that is executed for one subscriber, counted from when it has caught up to its end."""
+
+    __slots__ = ("_is_counted", "_metrics")
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._is_counted = False
+
+    def is_live(self, _place: int) -> None:
+        if not self._is_counted:
+            self._is_counted = True
+            self._metrics.alone(1)
+
+    def ended(self) -> None:
+        if self._is_counted:
+            self._metrics.alone(-1)
 
 
 class Operations:
@@ -140,10 +160,13 @@ class Operations:
                 yield error.result
             return
         started, outcome = monotonic(), "cancelled"
+        alone = _Alone(self._metrics)
         self._metrics.subscription_started(asked.transport)
         try:
             self._budgets.take(asked.client, prepared.cost)
-            context = await self._open_context(asked.identity, asked.request_id)
+            opened = await self._open_context(asked.identity, asked.request_id)
+            # What is shared has a place to listen from of its own.
+            context = replace(opened, listening=Listening(on_live=alone.is_live))
             tells_cost = is_cost_wanted(prepared)
             async with aclosing(self._answers(prepared, context, is_shared=not tells_cost)) as answers:
                 async for answer in answers:
@@ -162,6 +185,7 @@ class Operations:
             outcome = refused.code
             yield refused.result
         finally:
+            alone.ended()
             self._metrics.subscription_ended(asked.transport)
             self._ended(asked, prepared, outcome, started)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import httpx
 import pytest
 import uvicorn
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from datastores.mongo import Driver
 from gateway.app import Gateway, open_gateway
@@ -78,19 +80,19 @@ class Town:
         """The events of a subscription over a WebSocket, from the moment that it runs."""
         if not self.websocket_url:
             pytest.skip("this router has no subscriptions")
-        is_alone = extensions or "balanceChanged" in document or "rideUpdated" in document
-        live = self.feeds if is_alone else self.heard
-        before = await live()
+        before = await self.live()
         async with connect(self.websocket_url, subprotocols=["graphql-transport-ws"], max_size=2**20) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "connection_init", "payload": self.authorization(who)}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
             payload = {"query": document, "variables": variables, "extensions": extensions or {}}
             await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+            events = Events(socket, refuses_by_next=bool(self.subgraphs))
             # A subscription is not acknowledged: it runs when it hears what is live, which a refused one never does.
-            await self._until_live(live, lambda now: now > before)
-            yield Events(socket, refuses_by_next=bool(self.subgraphs))
+            async with events.kept():
+                await self._until_live(lambda now: now > before or events.is_over)
+            yield events
         # Else the end of this one hides the beginning of the next.
-        await self._until_live(live, lambda now: now <= before)
+        await self._until_live(lambda now: now <= before)
 
     async def feeds(self) -> int:
         """How many feeds are open on the logs, in the processes that serve."""
@@ -98,9 +100,12 @@ class Town:
             return sum(log.feeds for log in self.gateway.hub.statistics.values())
         return await self._measured("agora_log_feeds")
 
-    async def heard(self) -> int:
-        """How many have caught up with a stream that several may hear, in the processes that serve."""
-        return await self._measured("agora_live_subscribers") if self.subgraphs else self.gateway.groups.live
+    async def live(self) -> int:
+        """How many have caught up with their streams, in the processes that serve."""
+        if self.subgraphs:
+            return await self._measured("agora_live_subscribers") + await self._measured("agora_live_alone")
+        alone = self.gateway.metrics.registry.get_sample_value("agora_live_alone")
+        return self.gateway.groups.live + int(alone or 0)
 
     async def _measured(self, name: str) -> int:
         addresses = [program.url.removesuffix("graphql") + "metrics" for program in self.subgraphs.values()]
@@ -108,17 +113,15 @@ class Town:
         return sum(int(float(number)) for text in texts for found, number in MEASURED.findall(text) if found == name)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until it is so, a second at most."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(QUIET_S):
-                while not is_so():  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+        """Wait until it is so; raises TimeoutError where it never is."""
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            while not is_so():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
-    async def _until_live(self, live: Callable[[], Awaitable[int]], is_so: Callable[[int], bool]) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(QUIET_S):
-                while not is_so(await live()):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+    async def _until_live(self, is_so: Callable[[int], bool]) -> None:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            while not is_so(await self.live()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 class Events:
@@ -127,16 +130,42 @@ class Events:
     def __init__(self, socket: Any, *, refuses_by_next: bool = False) -> None:
         self._socket = socket
         self._refuses_by_next = refuses_by_next
+        self._kept: deque[dict[str, Any]] = deque()
+        self.is_over = False
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Read meanwhile, for later, so that a refusal shows at once."""
+        reading = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        try:
+            while not self.is_over:
+                message = await self._read()
+                self._kept.append(message)
+                self.is_over = message["type"] in {"error", "complete"}
+        except ConnectionClosed:
+            self.is_over = True
 
     async def message(self) -> dict[str, Any]:
         """The next message of the protocol that is not a ping."""
+        if self._kept:
+            return self._kept.popleft()
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            while True:
-                message: dict[str, Any] = json.loads(await self._socket.recv())
-                if message["type"] == "ping":
-                    await self._socket.send(json.dumps({"type": "pong"}))
-                elif message["type"] != "pong":
-                    return self._refusal(message) or message
+            return await self._read()
+
+    async def _read(self) -> dict[str, Any]:
+        while True:
+            message: dict[str, Any] = json.loads(await self._socket.recv())
+            if message["type"] == "ping":
+                await self._socket.send(json.dumps({"type": "pong"}))
+            elif message["type"] != "pong":
+                return self._refusal(message) or message
 
     def _refusal(self, message: dict[str, Any]) -> dict[str, Any] | None:
         if not self._refuses_by_next or message["type"] != "next" or message["payload"].get("data"):

@@ -88,11 +88,11 @@ async def _ended(cast: Cast, mutation: str, how: str) -> str:
     town, own = cast.town, cast.own
     match mutation, how:
         case "exchangeFunds", "quote expired":
-            return await cast.quote(own, "EUR", good_for_s=-LONG_S)
+            return await cast.quote(own, "EUR", good_for_s=-SOON_S)
         case "exchangeFunds", "no wallet":
             return await cast.quote(own, "GBP", good_for_s=LONG_S)
         case "exchangeFunds", "no wallet, expired":
-            return await cast.quote(own, "GBP", good_for_s=-LONG_S)
+            return await cast.quote(own, "GBP", good_for_s=-SOON_S)
         case "exchangeFunds", "state, expired":
             id = await cast.quote(own, "EUR", good_for_s=SOON_S)
             await done(town, own, "exchangeFunds", idempotencyKey=key(), quoteId=id)
