@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from threading import Lock
 from typing import Final, TypeVar, cast
 
@@ -13,6 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from .siblings import Siblings
 
 MAX_OPERATION_NAMES: Final = 100
 MAX_WORDS: Final = 64
@@ -77,6 +81,21 @@ class Metrics:
         self._make_webhooks()
         self._make_database()
         ProcessCollector(registry=self.registry)
+        self._siblings: Siblings | None = None
+
+    @asynccontextmanager
+    async def shared(self, folder: Path, number: int) -> AsyncIterator[None]:
+        """Until the block ends this process answers for all workers that meet in `folder`, and is asked by them.
+
+        Its samples have its `number` as the label `worker`, and theirs have theirs.
+        """
+        siblings = Siblings(folder, number, self.registry.collect)
+        async with siblings.open():
+            self._siblings = siblings
+            try:
+                yield
+            finally:
+                self._siblings = None
 
     def http_request(self, method: str, status: int, duration_s: float) -> None:
         """An HTTP request was answered with `status`, 499 where the client went away."""
@@ -161,8 +180,9 @@ class Metrics:
 
     async def _answer(self, request: Request) -> Response:
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        shown = self.registry if self._siblings is None else await self._siblings.together()
         # Some thousand lines take milliseconds, which the loop has better use for.
-        return Response(await run_in_threadpool(encode, self.registry), headers={"Content-Type": media_type})
+        return Response(await run_in_threadpool(encode, shown), headers={"Content-Type": media_type})
 
     def _make_requests(self) -> None:
         self._http_requests = self._counter("http_requests", "HTTP requests", ("method", "status"))

@@ -21,7 +21,7 @@ from .scalars import URL, Cursor
 from .values import Connection
 
 accounts = Domain("accounts")
-accounts.owns(User, use_cases.by_id, document=UserDocument, selects=True, viewer=False)
+accounts.owns(User, use_cases.by_id, document=UserDocument, selects=True, viewer=False, lasts=True)
 accounts.owns(Viewer, use_cases.viewers)
 
 

@@ -45,7 +45,8 @@ def subgraph(name: str) -> Subgraph:
     """
     domain = {domain.name: domain for domain in DOMAINS}[name]
     stubs = _ENTITIES if domain in (accounts, notifications) else ()
-    return Subgraph(domain, stubs=stubs, prefixes=_PREFIXES, config=_config())
+    others = [other for other in DOMAINS if other is not domain]
+    return Subgraph(domain, stubs=stubs, others=others, prefixes=_PREFIXES, config=_config())
 
 
 def _config() -> StrawberryConfig:

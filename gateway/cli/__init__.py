@@ -72,15 +72,20 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Serve here instead of AGORA_PORT.")] = None,
     workers: Annotated[int, typer.Option(help="How many processes serve; SIGHUP exchanges them.", min=1, max=64)] = 1,
     descriptor: Annotated[int | None, typer.Option("--socket", hidden=True, min=3)] = None,
+    number: Annotated[int, typer.Option(hidden=True, min=0)] = 0,
+    folder: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the whole graph from MONGODB_URI, for production."""
     from gateway.cli.serving import serve_graph, serve_workers
+    from gateway.cli.workers import Place
 
     given = _with_port(settings(Environment.PRODUCTION), port)
-    if workers > 1 and descriptor is None:
+    if descriptor is not None and folder is not None:
+        _run(serve_graph(given, place=Place(descriptor, number, folder)))
+    elif workers > 1:
         _run(serve_workers(given, workers))
     else:
-        _run(serve_graph(given, descriptor=descriptor))
+        _run(serve_graph(given))
 
 
 @app.command()

@@ -8,7 +8,9 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -21,6 +23,7 @@ from gateway.settings import Environment, LogLevel, Settings
 
 from . import CommandError
 from .databases import mongodb_uri
+from .workers import Place, Workers, end_with_supervisor, socket_of, tell_ready, worker_command
 
 BACKLOG: Final = 2_048
 # One frame more than a socket may send, so that the socket itself says what was wrong with it.
@@ -59,40 +62,39 @@ async def serve_demo(settings: Settings, *, lively: bool) -> None:
 
 async def serve_workers(settings: Settings, count: int) -> None:
     """Serve the whole graph by so many processes behind one socket, until SIGINT or SIGTERM; SIGHUP exchanges them."""
-    from .workers import Workers, worker_command
-
     configure_logs(settings.log_level, settings.log_format)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(settings))
         uri = await stack.enter_async_context(mongodb_uri(settings))
-        workers = Workers(worker_command(), settings.environment_of_child(uri), listener, count, settings.drain_s)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agora-workers-")))
+        environment = settings.environment_of_child(uri)
+        workers = Workers(worker_command(), environment, listener, count, settings.drain_s, folder)
         print(f"agora: serving the graph at {_address(settings, listener)} by {count} processes", flush=True)
         await workers.run()
 
 
-async def serve_graph(settings: Settings, *, subgraph: str | None = None, descriptor: int | None = None) -> None:
+async def serve_graph(settings: Settings, *, subgraph: str | None = None, place: Place | None = None) -> None:
     """Serve the whole graph, or one domain of it, until SIGINT or SIGTERM.
 
-    With the `descriptor` of a supervisor's socket it is one of several workers, and ends with the supervisor.
+    With a `place` it is one of several workers, and ends with their supervisor.
     """
     from schema.graph import DOMAINS
-
-    from .workers import end_with_supervisor, socket_of, tell_ready
 
     names = [domain.name for domain in DOMAINS]
     if subgraph is not None and subgraph not in names:
         raise CommandError(f"there is no domain {subgraph!r}: {', '.join(names)}")
     configure_logs(settings.log_level, settings.log_format)
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(listen(settings) if descriptor is None else socket_of(descriptor))
+        listener = stack.enter_context(listen(settings) if place is None else socket_of(place.descriptor))
         uri = await stack.enter_async_context(mongodb_uri(settings))
         issuer = None
         if not settings.is_production and settings.oidc_issuer is None:
             issuer = DevelopmentIssuer.open(settings.data_dir, settings.environment)
         gateway = await stack.enter_async_context(open_gateway(settings, uri, issuer=issuer, domain=subgraph))
-        if descriptor is None:
+        if place is None:
             print(f"agora: serving {subgraph or 'the graph'} at {_address(settings, listener)}", flush=True)
         else:
+            await stack.enter_async_context(gateway.metrics.shared(place.folder, place.number))
             end_with_supervisor(asyncio.get_running_loop())
             tell_ready()
         await _serve(gateway, listener)

@@ -7,6 +7,7 @@ dies. A worker ends when its supervisor does, however that dies: its standard in
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -31,11 +33,21 @@ READY: Final = b"ready\n"
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A worker's place: the supervisor's socket, its number among the workers, and the folder where they meet."""
+
+    descriptor: int
+    number: int
+    folder: Path
+
+
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """One process, and whether it serves."""
+    """One process, the number that is its own until it ends, and whether it serves."""
 
     process: asyncio.subprocess.Process
+    number: int
     started_at: float
     is_leaving: bool = False
 
@@ -44,8 +56,9 @@ class _Worker:
 class Workers:
     """Keeps `count` processes of `command` serving from `listener` until told to stop.
 
-    SIGTERM and SIGINT end it: each worker drains for `drain_s` and is killed some time after. SIGHUP exchanges the
-    workers one by one, each only when its successor serves, so that there are never fewer.
+    They meet in `folder`, which is the supervisor's own. SIGTERM and SIGINT end it: each worker drains for `drain_s`
+    and is killed some time after. SIGHUP exchanges the workers one by one, each only when its successor serves, so
+    that there are never fewer.
     """
 
     command: Sequence[str]
@@ -53,7 +66,9 @@ class Workers:
     listener: socket.socket
     count: int
     drain_s: float
+    folder: Path
     _workers: list[_Worker] = field(default_factory=list)
+    _numbers: set[int] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _exchange: asyncio.Event = field(default_factory=asyncio.Event)
@@ -95,9 +110,11 @@ class Workers:
 
     async def _start(self) -> bool:
         """Whether a new worker serves; one that does not within 60 s is killed, and another is started in its place."""
+        number = next(number for number in itertools.count() if number not in self._numbers)
+        self._numbers.add(number)
         process = await asyncio.create_subprocess_exec(
             *self.command,
-            *("--socket", str(self.listener.fileno())),
+            *("--socket", str(self.listener.fileno()), "--number", str(number), "--folder", str(self.folder)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=dict(self.environment),
@@ -105,7 +122,7 @@ class Workers:
             # Ctrl-C is the supervisor's to pass on.
             start_new_session=True,
         )
-        worker = _Worker(process, asyncio.get_running_loop().time())
+        worker = _Worker(process, number, asyncio.get_running_loop().time())
         self._workers.append(worker)
         self._keep(self._watch(worker))
         is_ready = False
@@ -126,6 +143,7 @@ class Workers:
         """Start another in its place where it ends without having been told to; that one is watched in its turn."""
         status = await worker.process.wait()
         self._workers.remove(worker)
+        self._numbers.discard(worker.number)
         if worker.is_leaving or self._stopping.is_set():
             return
         _log.error("worker_died", pid=worker.process.pid, status=status)

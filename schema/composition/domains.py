@@ -32,6 +32,12 @@ class Domain:
         self.prefixes: dict[str, type] = {}
         self.of_viewers: dict[type, bool] = {}
         self.selecting: set[type] = set()
+        self.lasting: set[type] = set()
+
+    @property
+    def checked_loaders(self) -> dict[type, Load]:
+        """The loaders of entities that can be gone or hidden: a reference from another domain must be looked up."""
+        return {entity: load for entity, load in self.loaders.items() if entity not in self.lasting}
 
     def extends(self, entity: type) -> Callable[[type[T]], type[T]]:
         """`@wallets.extends(User)`: this domain's fields of an entity.
@@ -55,13 +61,15 @@ class Domain:
         prefix: str | None = None,
         selects: bool = False,
         viewer: bool = True,
+        lasts: bool = False,
     ) -> None:
         """`load(context, ids)` reads the documents of `entity`, None where the viewer may not see one.
 
         `document` is the TypedDict of those documents: at start every field's keys are compared with it. `prefix` is
         that of the ids of an entity which only this domain names; others stand in `schema/entities.py`. Where it
         `selects`, `load(context, ids, keys=…)` reads these keys alone, and `_id`. `viewer=False` says that all who hear
-        of one in a stream get the same document.
+        of one in a stream get the same document. Where it `lasts`, none is ever removed and everybody may see all of
+        them, so that another domain's reference to one is good without a look.
         """
         self.loaders[entity] = load
         self.of_viewers[entity] = viewer
@@ -71,6 +79,8 @@ class Domain:
             self.documents[entity] = document
         if selects:
             self.selecting.add(entity)
+        if lasts:
+            self.lasting.add(entity)
 
     def root(self, cls: type[T]) -> type[T]:
         """`@wallets.root class Query`: also Mutation and Subscription."""

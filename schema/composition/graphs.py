@@ -92,7 +92,7 @@ class Composed:
         return str(entity.__strawberry_definition__.name)
 
     def load(self, context: Context, entity: type, id: str) -> Any:
-        """An awaitable of a document by id, or a stub where the owner of the entity is another subgraph.
+        """An awaitable of a document by id, or a stub where nobody here can look it up.
 
         `entity` may be the interface of several: then the id's prefix says which.
         """
@@ -121,11 +121,20 @@ class Graph(Composed, PlainSchema):
 
 
 class Subgraph(Composed, FederatedSchema):
-    """One domain as an Apollo Federation 2.9 subgraph; `stubs` are further entities that it can name by id."""
+    """One domain as an Apollo Federation 2.9 subgraph; `stubs` are further entities that it can name by id.
 
-    def __init__(self, domain: Domain, *, stubs: Iterable[type] = (), **options: Any) -> None:
+    Of an entity that one of the `others` owns it shows the id alone, and only where that domain lets the viewer see it:
+    a router does not ask the owner where nothing but the id is selected.
+    """
+
+    def __init__(
+        self, domain: Domain, *, stubs: Iterable[type] = (), others: Iterable[Domain] = (), **options: Any
+    ) -> None:
         entities = dict.fromkeys([*domain.fields, *stubs])
         super().__init__([domain], entities=entities, federation_version=FEDERATION_VERSION, **options)
+        for other in others:
+            self.of_viewers.update(other.of_viewers)
+            self.loaders.update({e: _stubs(load, e in other.selecting) for e, load in other.checked_loaders.items()})
         union = self._schema.get_type("_Entity")
         types = union.types if isinstance(union, GraphQLUnionType) else ()
         self._entities: dict[str, type] = {each.name: each.extensions[DEFINITION].origin for each in types}
@@ -155,6 +164,16 @@ class Subgraph(Composed, FederatedSchema):
             return document and {"__typename": name, **document}
 
         return [one(representation) for representation in representations]
+
+
+def _stubs(load: Any, selects: bool) -> Load:
+    """A loader of stubs, of what another domain's loader finds."""
+
+    async def stubs(context: Context, ids: Sequence[str]) -> list[Document | None]:
+        found = await (load(context, ids, keys={"_id"}) if selects else load(context, ids))
+        return [document and {"_id": id} for id, document in zip(ids, found, strict=True)]
+
+    return stubs
 
 
 async def load_node(info: strawberry.Info, id: str) -> Document | None:

@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from datastores.mongo import Driver
 from tests.contract.town import Town, open_town
-from tests.topologies.differences import difference
+from tests.topologies import ONE
+from tests.topologies.differences import TOWNLESS, difference
 
 DIFFERENT = pytest.StashKey[dict[str, int]]()
 
@@ -19,12 +20,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     counts: dict[str, int] = {}
     config.stash[DIFFERENT] = counts
     topology = config.getoption("topology")
-    different = {item: found for item in items if (found := difference(item.nodeid, topology)) is not None}
-    for found in different.values():
-        counts[found.reason] = counts.get(found.reason, 0) + 1
+    different = {item: reason for item in items if (reason := _difference(item, topology)) is not None}
+    for reason in different.values():
+        counts[reason] = counts.get(reason, 0) + 1
     if different:
         config.hook.pytest_deselected(items=list(different))
         items[:] = [item for item in items if item not in different]
+
+
+def _difference(item: pytest.Item, topology: str) -> str | None:
+    if topology != ONE and not {"town", "early"} & set(getattr(item, "fixturenames", ())):
+        return TOWNLESS
+    found = difference(item.nodeid, topology)
+    return None if found is None else found.reason
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -8,8 +8,6 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
 
 from gateway.demo.script import PARTNER
 from gateway.execution.executor import GraphExecutor
@@ -24,7 +22,6 @@ from tests.contract.walking import Walker
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 STRANGER, LEFT = "mallory", "erin"
-PROTOCOL = Subprotocol("graphql-transport-ws")
 NOBODIES = [STRANGER, LEFT, None, "partner of others", "partner without scope"]
 # What is private, and the root field that asks for it by id.
 PRIVATE = {
@@ -318,12 +315,7 @@ def filled(scene: Scene, input: Any, tried: str) -> Any:
 
 async def first_frame(town: Town, who: str | None, document: str, **variables: Any) -> Any:
     """What a subscription says first."""
-    async with connect(town.websocket_url, subprotocols=[PROTOCOL]) as socket:
-        payload = {"query": document, "variables": variables}
-        await socket.send(json.dumps({"type": "connection_init", "payload": town.authorization(who)}))
-        await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-        events = Events(socket)
-        assert (await events.message())["type"] == "connection_ack"
+    async with town.asked_by_socket(who, {"query": document, "variables": variables}) as events:
         return await events.message()
 
 

@@ -67,8 +67,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def town(service: RidesService, mongodb_uri: str, mongo_driver: Driver, folder: Path) -> AsyncIterator[Town]:
-    async with open_town(mongodb_uri, mongo_driver, folder, **connected(service)) as town:
+async def town(
+    service: RidesService, mongodb_uri: str, mongo_driver: Driver, folder: Path, pytestconfig: pytest.Config
+) -> AsyncIterator[Town]:
+    topology = pytestconfig.getoption("topology")
+    async with open_town(mongodb_uri, mongo_driver, folder, topology, **connected(service)) as town:
         yield town
 
 

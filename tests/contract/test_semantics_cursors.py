@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
-from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
 
 from datastores.ids import new_id
 from datastores.paging import encode_cursor
@@ -19,7 +16,6 @@ from tests.contract.town import Events, Town
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PROTOCOL: Final = Subprotocol("graphql-transport-ws")
 STREAMS: Final = {
     "messageAdded": "subscription ($id: ID!, $after: Cursor) { messageAdded(conversationId: $id, after: $after) {"
     " cursor message { text } } }",
@@ -87,11 +83,8 @@ async def refused(town: Town, who: str | None, stream: str, chat: str, after: st
     """The error that a subscription on a socket of its own ends with."""
     given = {"id": chat} if stream in OF_A_CONVERSATION else {}
     payload = {"query": STREAMS[stream], "variables": {"after": after, **given}}
-    async with connect(town.url.replace("http", "ws", 1), subprotocols=[PROTOCOL]) as socket:
-        await socket.send(json.dumps({"type": "connection_init", "payload": town.authorization(who)}))
-        assert json.loads(await socket.recv())["type"] == "connection_ack"
-        await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-        return await error_of(Events(socket))
+    async with town.asked_by_socket(who, payload) as events:
+        return await error_of(events)
 
 
 async def test_every_subscription_that_takes_a_cursor_is_here() -> None:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from datastores.person_keys import REMEMBERED_S
 from resolvers.erasure import erase_person
 from tests.contract.acts import done, eur, key, newcomer, refused, say, talk
 from tests.contract.town import Town
@@ -26,7 +27,9 @@ PATIENCE_S = 15.0
 
 async def is_refused(town: Town, authorization: dict[str, str]) -> bool:
     answer = await town.http.post(town.url, json={"query": WHO}, headers=authorization)
-    return answer.status_code == 401
+    codes = [error["extensions"]["code"] for error in answer.json().get("errors", [])]
+    assert town.subgraphs or (answer.status_code == 401) == bool(codes)
+    return codes == ["UNAUTHENTICATED"]
 
 
 async def test_tokens_end_and_who_signs_in_again_is_new(town: Town) -> None:
@@ -60,6 +63,12 @@ async def test_others_meet_an_erased_person(town: Town) -> None:
     await erase_person(town.gateway.contexts.of_viewer(), gone_id)
 
     seen = await town.ask(left, SEEN, id=gone_id)
+    if town.subgraphs:
+        # The processes that did not erase remember the key a little longer.
+        async with asyncio.timeout(REMEMBERED_S + PATIENCE_S):
+            while seen["viewer"]["paymentRequests"]["nodes"][0]["memo"] is not None:
+                await asyncio.sleep(0.5)
+                seen = await town.ask(left, SEEN, id=gone_id)
     (message,) = seen["viewer"]["conversations"]["nodes"][0]["messages"]["nodes"]
     handle = seen["user"]["handle"]
     assert handle.startswith("erased_")

@@ -224,10 +224,11 @@ async def test_an_order_opens_a_conversation_of_its_two_people(town: Town) -> No
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def early(
-    mongodb_uri: str, mongo_driver: Driver, tmp_path_factory: pytest.TempPathFactory
+    mongodb_uri: str, mongo_driver: Driver, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> AsyncIterator[Town]:
     """A town of its own, since putting the clock forward ends everybody's orders."""
-    async with open_town(mongodb_uri, mongo_driver, tmp_path_factory.mktemp("clock")) as town:
+    folder, topology = tmp_path_factory.mktemp("clock"), pytestconfig.getoption("topology")
+    async with open_town(mongodb_uri, mongo_driver, folder, topology) as town:
         yield town
 
 

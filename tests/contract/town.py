@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from datastores.mongo import Driver
 from gateway.app import Gateway, open_gateway
@@ -33,6 +34,7 @@ from tests.topologies.subgraphs import subgraphs
 
 ANSWER_TIMEOUT_S = 20.0
 QUIET_S = 1.0
+PROTOCOL = Subprotocol("graphql-transport-ws")
 MEASURED = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.MULTILINE)
 
 
@@ -78,21 +80,26 @@ class Town:
         self, who: str | None, document: str, extensions: dict[str, Any] | None = None, /, **variables: Any
     ) -> AsyncIterator[Events]:
         """The events of a subscription over a WebSocket, from the moment that it runs."""
-        if not self.websocket_url:
-            pytest.skip("this router has no subscriptions")
         before = await self.live()
-        async with connect(self.websocket_url, subprotocols=["graphql-transport-ws"], max_size=2**20) as socket:  # type: ignore[list-item]
-            await socket.send(json.dumps({"type": "connection_init", "payload": self.authorization(who)}))
-            assert json.loads(await socket.recv())["type"] == "connection_ack"
-            payload = {"query": document, "variables": variables, "extensions": extensions or {}}
-            await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-            events = Events(socket, refuses_by_next=bool(self.subgraphs))
+        payload = {"query": document, "variables": variables, "extensions": extensions or {}}
+        async with self.asked_by_socket(who, payload) as events:
             # A subscription is not acknowledged: it runs when it hears what is live, which a refused one never does.
             async with events.kept():
                 await self._until_live(lambda now: now > before or events.is_over)
             yield events
         # Else the end of this one hides the beginning of the next.
         await self._until_live(lambda now: now <= before)
+
+    @asynccontextmanager
+    async def asked_by_socket(self, who: str | None, payload: dict[str, Any]) -> AsyncIterator[Events]:
+        """What an operation on a WebSocket of its own brings, whether it runs or is refused."""
+        if not self.websocket_url:
+            pytest.skip("this router has no subscriptions")
+        async with connect(self.websocket_url, subprotocols=[PROTOCOL], max_size=2**20) as socket:
+            await socket.send(json.dumps({"type": "connection_init", "payload": self.authorization(who)}))
+            assert json.loads(await socket.recv())["type"] == "connection_ack"
+            await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+            yield Events(socket, refuses_by_next=bool(self.subgraphs))
 
     async def feeds(self) -> int:
         """How many feeds are open on the logs, in the processes that serve."""

@@ -17,11 +17,9 @@ class Difference:
     routers: tuple[str, ...] = ROUTERS
 
 
+TOWNLESS: Final = "it asks no town: a schema, a server or documents of its own"
+
 _ENDPOINT: Final = "HTTP itself is the router's: methods, media types, origins, statuses"
-_NODE: Final = (
-    "a router answers `node(id:)` with the id that it was given, without asking the entity's own domain, "
-    "where nothing but the id is selected"
-)
 
 _ANSWERS: Final = "tests/contract/test_semantics_answers.py::"
 _STREAMS: Final = f"{_ANSWERS}TestEventStreams::test_"
@@ -46,8 +44,6 @@ DIFFERENCES: Final = (
     Difference("test_semantics_requests.py", _ENDPOINT),
     Difference("test_semantics_answers.py::TestOrigins", _ENDPOINT),
     Difference("test_semantics_who.py::test_a_wrong_token_is_not_nobody", _ENDPOINT),
-    Difference("test_semantics_who.py::test_nothing_private_is_nobodys", _NODE),
-    Difference("test_semantics_posts.py::test_deleting_keeps_the_replies", _NODE),
 )
 
 

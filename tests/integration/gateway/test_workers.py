@@ -13,10 +13,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
 ROOT = Path(__file__).resolve().parents[3]
 START_TIMEOUT_S = 120.0
+STARTED = "process_start_time_seconds"
 
 
 @dataclass
@@ -39,6 +41,17 @@ class Supervisor:
         async with httpx.AsyncClient(timeout=30) as http:
             answer = await http.post(self.url, json={"query": "{ __typename }"})
         return bool(answer.json() == {"data": {"__typename": "Query"}})
+
+    async def metrics(self) -> dict[str, dict[str, float]]:
+        """By worker the value of each metric without further labels."""
+        async with httpx.AsyncClient(timeout=30) as http:
+            answer = await http.get(self.url.replace("/graphql", "/metrics"))
+        found: dict[str, dict[str, float]] = {}
+        for family in text_string_to_metric_families(answer.text):
+            for sample in family.samples:
+                if (worker := sample.labels.pop("worker")) and not sample.labels:
+                    found.setdefault(worker, {})[sample.name] = sample.value
+        return found
 
     async def until(self, is_so: object) -> None:
         """Wait until this is so."""
@@ -104,6 +117,33 @@ async def test_a_worker_that_dies_has_a_successor(supervisor: Supervisor) -> Non
 
     assert all(answers)
     assert await supervisor.ask()
+
+
+async def test_each_worker_says_what_all_have_counted(supervisor: Supervisor) -> None:
+    counted = "agora_http_request_duration_seconds_count"
+    before = await supervisor.metrics()
+
+    for _ in range(40):
+        assert await supervisor.ask()
+    after = await supervisor.metrics()
+
+    # Each scrape is over before it is counted, and so is the one before.
+    asked = sum(after[worker][counted] - before[worker][counted] for worker in ("0", "1"))
+    assert before.keys() == after.keys() == {"0", "1"}
+    assert asked == 40 + 1
+
+
+async def test_a_worker_that_was_killed_is_left_out_until_another_has_its_number(supervisor: Supervisor) -> None:
+    before = {worker: each[STARTED] for worker, each in (await supervisor.metrics()).items()}
+
+    os.kill(max(supervisor.workers()), signal.SIGKILL)
+    after = before
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while after == before or after.keys() != {"0", "1"}:
+            after = {worker: each[STARTED] for worker, each in (await supervisor.metrics()).items()}
+            assert after.keys() <= {"0", "1"}
+
+    assert sum(after[worker] != before[worker] for worker in before) == 1
 
 
 async def test_workers_are_exchanged_without_a_refused_request(supervisor: Supervisor) -> None:

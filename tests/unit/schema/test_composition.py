@@ -338,6 +338,50 @@ async def test_a_subgraph_resolves_entities_in_one_batch_and_refuses_a_foreign_v
     assert "federation/v2.9" in sdl
 
 
+async def test_a_subgraph_names_of_other_domains_only_what_these_show(town: Town) -> None:
+    domains = domains_of(town)
+    del town.posts["post_1"]
+    others = [domains["posts"], domains["wallets"]]
+    graph = Subgraph(domains["accounts"], stubs=[User, Post, Wallet], others=others, prefixes=PREFIXES, config=CONFIG)
+    executor = GraphExecutor(graph, lambda *_: None)
+    query = """{ here: node(id: "post_0") { __typename id } gone: node(id: "post_1") { id }
+        own: node(id: "usr_1") { id } unknown: node(id: "usr_9") { id } }"""
+
+    # The first is executed by graphql-core, those after it are compiled.
+    answers = [await run(executor, query) for _ in range(3)]
+
+    assert [answer["data"] for answer in answers] == 3 * [
+        {"here": {"__typename": "Post", "id": "post_0"}, "gone": None, "own": {"id": "usr_1"}, "unknown": None}
+    ]
+    assert town.calls == 3 * [("posts_by_id", 2), ("users_by_id", 2)]
+
+
+async def test_what_lasts_is_named_without_a_look(town: Town) -> None:
+    domains = domains_of(town)
+    domains["accounts"].lasting.add(User)
+    graph = Subgraph(domains["posts"], others=[domains["accounts"]], prefixes=PREFIXES, config=CONFIG)
+    executor = GraphExecutor(graph, lambda *_: None)
+
+    answers = [await run(executor, "{ latest { author { id } } }") for _ in range(3)]
+
+    assert [answer["data"]["latest"][0]["author"] for answer in answers] == 3 * [{"id": "usr_0"}]
+    assert town.calls == []
+
+
+async def test_what_does_not_is_looked_up_once_a_level(town: Town) -> None:
+    domains = domains_of(town)
+    del town.users["usr_0"]
+    graph = Subgraph(domains["posts"], others=[domains["accounts"]], prefixes=PREFIXES, config=CONFIG)
+    executor = GraphExecutor(graph, lambda *_: None)
+
+    answers = [await run(executor, "{ latest { author { id } } }") for _ in range(3)]
+
+    assert [[post["author"] for post in answer["data"]["latest"]][:2] for answer in answers] == 3 * [
+        [None, {"id": "usr_1"}]
+    ]
+    assert town.calls == 3 * [("users_by_id", 5)]
+
+
 def test_a_key_that_documents_do_not_have_is_found_at_start(town: Town) -> None:
     accounts = Domain("accounts")
     accounts.owns(User, town.users_by_id, document=PersonDocument)
