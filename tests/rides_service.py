@@ -33,6 +33,15 @@ class RidesService:
         """How a gateway reaches it."""
         return Upstream(self.url, self.token, PAYEE)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that connect it."""
+        return {
+            "service_urls": (("rides", self.url),),
+            "service_tokens": (("rides", self.token),),
+            "service_payees": (("rides", PAYEE),),
+        }
+
     async def control(self, **what: Any) -> dict[str, Any]:
         """Set how it fails (`way`, `times`) or how far a ride is; what it was asked since, and its bookings."""
         response = await self.http.post(f"{self.url}/controls", json=what)

@@ -101,13 +101,13 @@ class Request:
         }
 
 
-def read(name: str, town: Town) -> Request:
-    """The request of one of the four queries."""
+def read(name: str, town: Town, variation: int = 0) -> Request:
+    """The request of one of the four queries; each of the first 9 variations asks for another person or page."""
     variables: dict[str, dict[str, Any]] = {
-        "q1": {"id": town.payers[0].id},
-        "q2": {"first": 50},
-        "q3": {"first": 20, "last": 5},
-        "q4": {"first": PAGE, **dict(zip("bcde", town.cursors, strict=True))},
+        "q1": {"id": town.payers[variation % len(town.payers)].id},
+        "q2": {"first": 50 - variation},
+        "q3": {"first": 20 - variation, "last": 5},
+        "q4": {"first": PAGE - variation, **dict(zip("bcde", town.cursors, strict=True))},
     }
     return _request(name, town.reader, variables[name], SAID_BY_READS)
 
@@ -123,14 +123,17 @@ def transfer(number: int, key: str, town: Town) -> Request:
     return _request("transfer", payer, {"input": wanted}, SAID_BY_TRANSFERS)
 
 
-def requests(workload: str, town: Town, prefix: str, count: int) -> Iterator[Request]:
-    """At most `count` requests of a workload; no key of a payment comes twice under different prefixes."""
+def requests(workload: str, town: Town, prefix: str, count: int, *, variations: int = 1) -> Iterator[Request]:
+    """At most `count` requests of a workload; no key of a payment comes twice under different prefixes.
+
+    Of a read all `variations`, which the load sends in turn.
+    """
     if workload in READS:
-        yield read(workload, town)
+        yield from (read(workload, town, variation) for variation in range(variations))
     elif workload == "transfer":
         yield from (transfer(number, f"{prefix}-{number}", town) for number in range(count))
     else:
-        yield from _mixed(town, prefix, count)
+        yield from _mixed(town, prefix, count, variations)
 
 
 def write_requests(path: Path, made: Iterator[Request]) -> None:
@@ -143,12 +146,12 @@ def write_requests(path: Path, made: Iterator[Request]) -> None:
             file.write(f"{len(whole)} {request.mark}\n".encode() + whole)
 
 
-def _mixed(town: Town, prefix: str, count: int) -> Iterator[Request]:
-    reads = {name: read(name, town) for name in READS}
+def _mixed(town: Town, prefix: str, count: int, variations: int) -> Iterator[Request]:
+    reads = {name: cycle([read(name, town, each) for each in range(variations)]) for name in READS}
     # Spread evenly, so that any stretch of the mixture is like any other.
     places = sorted((at / times, name) for name, times in MIXTURE for at in range(1, times + 1))
     for number, (_, name) in enumerate(islice(cycle(places), count)):
-        yield reads.get(name) or transfer(number, f"{prefix}-{number}", town)
+        yield next(reads[name]) if name in reads else transfer(number, f"{prefix}-{number}", town)
 
 
 def _request(name: str, person: Person, variables: Mapping[str, Any], mark: str) -> Request:

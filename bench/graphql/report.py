@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -15,6 +15,7 @@ from rich.table import Table
 from .candidates import AGORA, NODE
 from .load import Measured
 from .operations import READS, TITLES, WORKLOADS
+from .rounds import Point
 
 RESULTS: Final = Path(__file__).parent.parent / "results" / "graphql.json"
 COMPARED_AT: Final = 32
@@ -27,15 +28,6 @@ TARGETS: Final = {
     **{f"{name}_vs_strawberry": 8.0 for name in READS},
     **{f"{name}_vs_no_graphql": 0.85 for name in ("q1", "q2", "q3")},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One row: a server under a workload, with so many connections at once."""
-
-    candidate: str
-    workload: str
-    connections: int
 
 
 Loads = Mapping[Point, Sequence[Measured]]

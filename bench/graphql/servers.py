@@ -7,7 +7,7 @@ import os
 import re
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,16 @@ class Server:
     def title(self) -> str:
         """Its name for people."""
         return self.candidate.title
+
+    @property
+    def name(self) -> str:
+        """Its name in the results."""
+        return self.candidate.name
+
+    @property
+    def entrances(self) -> Sequence[Server]:
+        """Itself: it has one port."""
+        return (self,)
 
     def cpu_s(self) -> float:
         """Seconds of processor time that its threads have used so far."""

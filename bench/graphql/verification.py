@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import httpx
 
+from .load import Loaded
 from .operations import NAMES, READS, Request, read, transfer
-from .servers import Server
 from .town import Town
 
 TIMEOUT_S: Final = 30.0
@@ -21,12 +21,15 @@ class DifferentAnswer(Exception):
     """A server that answers something else than Agora does: the message says where."""
 
 
-async def answers(server: Server, town: Town) -> dict[str, Any]:
-    """What it answers to each read, by the name of the operation, and to a payment; raises DifferentAnswer."""
+async def answers(server: Loaded, town: Town, *, name: str, writes: bool = True) -> dict[str, Any]:
+    """What it answers to each read, by the name of the operation, and to a payment; raises DifferentAnswer.
+
+    `name` is in the keys of its payments, which are none where it does not write.
+    """
     async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
-        found = {NAMES[name]: await _ask(client, server, read(name, town)) for name in READS}
-        if server.candidate.writes:
-            found[NAMES["transfer"]] = await _payments(client, server, town)
+        found = {NAMES[each]: await _ask(client, server, read(each, town)) for each in READS}
+        if writes:
+            found[NAMES["transfer"]] = await _payments(client, server, town, name)
     return found
 
 
@@ -38,25 +41,24 @@ def compare(expected: dict[str, Any], found: dict[str, Any], title: str) -> None
             raise DifferentAnswer(f"{title} answers {name} in another way: {place[:SHOWN]}")
 
 
-async def _ask(client: httpx.AsyncClient, server: Server, request: Request) -> Any:
+async def _ask(client: httpx.AsyncClient, server: Loaded, request: Request) -> Any:
     address = f"http://127.0.0.1:{server.port}/graphql"
     response = await client.post(address, content=request.body, headers=request.headers)
     answer = response.json() if response.status_code == 200 else {}
     if "data" not in answer or answer.get("errors"):
-        raise DifferentAnswer(f"{server.candidate.title}: {response.status_code} {response.text[:SHOWN]}")
+        raise DifferentAnswer(f"{server.title}: {response.status_code} {response.text[:SHOWN]}")
     return {"data": answer["data"]}
 
 
-async def _payments(client: httpx.AsyncClient, server: Server, town: Town) -> Any:
+async def _payments(client: httpx.AsyncClient, server: Loaded, town: Town, name: str) -> Any:
     """A payment's answer without ids and balance, once these are what they should be: two payments and a replay."""
-    name = server.candidate.name
     asked = [transfer(0, f"verified-{name}-{key}", town) for key in ("one", "two", "two")]
     first, second, again = [(await _ask(client, server, request))["data"]["transferFunds"] for request in asked]
     spent = _available(first) - _available(second)
     if spent != Decimal("0.01") or again["replayed"] is not True or first["replayed"] or second["replayed"]:
-        raise DifferentAnswer(f"{server.candidate.title} has moved {spent} instead of 0.01, or has not known a key")
+        raise DifferentAnswer(f"{server.title} has moved {spent} instead of 0.01, or has not known a key")
     if again["transfer"]["id"] != second["transfer"]["id"] or first["transfer"]["id"] == second["transfer"]["id"]:
-        raise DifferentAnswer(f"{server.candidate.title} answers a key with another payment")
+        raise DifferentAnswer(f"{server.title} answers a key with another payment")
     second["transfer"]["id"] = second["wallet"]["available"]["amount"] = ""
     return {"data": {"transferFunds": second}}
 

@@ -2,124 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bench.graphql.load import Load, LoadError, Measured
-from bench.graphql.operations import MIXED, READS, TRANSFERS, WORKLOADS, read, requests, write_requests
+from bench.graphql.command import MAX_COMPLAINTS, command
+from bench.graphql.load import Load
+from bench.graphql.rounds import Plan, Rounds
 from bench.graphql.town import Town, plant
+from bench.graphql.verification import answers, compare
 from bench.machine import cores, machine, versions
 from bench.replica_sets import replica_set
 from tests.topologies.routers import PACKAGES, MissingRouterError, check_installed
 
 from .candidates import ROUTERS, Topology, topologies
-from .report import RESULTS, Point, plot, ratios, row, show, together
+from .report import RESULTS, plot, ratios, row, show
 
 CONNECTIONS: Final = 8
-MAX_REQUESTS: Final = 5_000
-MIN_REQUESTS: Final = 20
-OUTPUT_WIDTH: Final = 120
-TIMEOUT_S: Final = 60.0
-MAX_COMPLAINTS: Final = 20
+# One more than there are connections: routers send equal requests that are under way together only once.
+VARIATIONS: Final = CONNECTIONS + 1
 NODE_PACKAGES: Final = {"hive": "@graphql-hive/gateway", "grafbase": "@grafbase/cli-x86_64-unknown-linux-musl"}
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much is measured: rounds, processor time of a load in seconds, requests before the first."""
-
-    rounds: int
-    load_s: float
-    warm_up: int
-
-
-FULL: Final = Plan(5, 1.0, 200)
-QUICK: Final = Plan(3, 0.25, 40)
-
-
-class Run:
-    """The topologies under their loads; every load of payments has keys of its own."""
-
-    def __init__(self, folder: Path, town: Town, load: Load, found: Sequence[Topology], plan: Plan) -> None:
-        self._folder = folder
-        self._town = town
-        self._load = load
-        self._topologies = found
-        self._plan = plan
-        self._cost_s: dict[Point, float] = {}
-        self._files = 0
-        self.loads: dict[Point, list[Measured]] = {}
-
-    async def warm_up(self) -> None:
-        """Load every topology with everything, and learn what it costs."""
-        for workload in WORKLOADS:
-            for topology in self._topologies:
-                await self._measure(topology, workload, self._plan.warm_up)
-                measured = await self._measure(topology, workload, MIN_REQUESTS)
-                self._cost_s[Point(topology.name, workload)] = measured.cpu_us / 1e6
-
-    async def round(self, number: int) -> None:
-        """All points once; every other round backwards, so that none always follows the same one."""
-        order = self._topologies if number % 2 == 0 else self._topologies[::-1]
-        for workload in WORKLOADS:
-            for topology in order:
-                point = Point(topology.name, workload)
-                wanted = int(self._plan.load_s / max(self._cost_s[point], 1e-6))
-                measured = await self._measure(topology, workload, max(min(wanted, MAX_REQUESTS), MIN_REQUESTS))
-                self.loads.setdefault(point, []).append(measured)
-
-    async def _measure(self, topology: Topology, workload: str, count: int) -> Measured:
-        share = len(topology.entrances)
-        loads = []
-        for entrance in topology.entrances:
-            file = self._requests(workload, count)
-            loads.append(self._load.run(entrance, file, CONNECTIONS // share, max(count // share, CONNECTIONS)))
-        return together(await asyncio.gather(*loads))
-
-    def _requests(self, workload: str, count: int) -> Path:
-        self._files += 1
-        file = self._folder / f"{workload}-{0 if workload in READS else self._files}.requests"
-        if not file.exists():
-            limit = min(count, TRANSFERS if workload == "transfer" else MIXED)
-            write_requests(file, requests(workload, self._town, f"load-{self._files}", limit))
-        return file
-
-
-class DifferentAnswer(Exception):
-    """A topology that answers something else than one process does."""
-
-
-async def compare(found: Sequence[Topology], town: Town) -> None:
-    """Raise DifferentAnswer unless all answer each query the same."""
-    async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
-        for name in READS:
-            request = read(name, town)
-            expected: Any = None
-            for topology in found:
-                for entrance in topology.entrances:
-                    url = f"http://127.0.0.1:{entrance.port}/graphql"
-                    answer = (await client.post(url, content=request.body, headers=request.headers)).json()
-                    expected = expected or answer
-                    if "errors" in answer or answer != expected:
-                        raise DifferentAnswer(f"{topology.name} answers {name} in another way: {str(answer)[:300]}")
+FULL: Final = Plan(5, 1.0, 400, (CONNECTIONS,))
+QUICK: Final = Plan(3, 0.4, 120, (CONNECTIONS,))
 
 
 async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
     """The results; raises DifferentAnswer and LoadError."""
     plan = QUICK if quick else FULL
-    _end_servers_when_ended()
     mine = cores()
     serving, loading = ({mine[0]}, set(mine[1:]) or {mine[0]})
     about: dict[str, Any] = {
@@ -127,6 +45,7 @@ async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
         "quick": quick,
         "rounds": plan.rounds,
         "connections": CONNECTIONS,
+        "variations": VARIATIONS,
         "cores_of": {"servers": sorted(serving), "load_and_mongod": sorted(loading)},
     }
     async with AsyncExitStack() as stack:
@@ -142,13 +61,16 @@ async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
         os.sched_setaffinity(0, serving)
         found = await stack.enter_async_context(topologies(database.uri, folder, driver))
         os.sched_setaffinity(0, loading)
-        await compare(found, town)
+        await _compare(found, town)
         console.print(f"{len(found)} topologies answer the same")
-        measuring = Run(folder, town, load, found, plan)
-        await measuring.warm_up()
-        for number in range(plan.rounds):
-            await measuring.round(number)
-            console.print(f"round {number + 1} of {plan.rounds}")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+            bar = progress.add_task("loads", total=Rounds.steps(len(found), plan))
+            measuring = Rounds(
+                folder, town, load, found, plan, variations=VARIATIONS, on_step=lambda: progress.advance(bar)
+            )
+            await measuring.warm_up()
+            await measuring.run()
     about["load_after"] = round(os.getloadavg()[0], 2)
     return {
         "machine": about,
@@ -159,6 +81,16 @@ async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
     }
 
 
+async def _compare(found: Sequence[Topology], town: Town) -> None:
+    """Raise DifferentAnswer unless every entrance of every topology answers the same."""
+    expected: dict[str, Any] = {}
+    for topology in found:
+        for number, entrance in enumerate(topology.entrances):
+            answered = await answers(entrance, town, name=f"{topology.name}-{number}")
+            expected = expected or answered
+            compare(expected, answered, topology.name)
+
+
 def _router_versions() -> dict[str, str]:
     return {
         router: str(json.loads((PACKAGES / package / "package.json").read_bytes())["version"])
@@ -166,34 +98,21 @@ def _router_versions() -> dict[str, str]:
     }
 
 
-def _end_servers_when_ended() -> None:
-    """Whoever ends this process ends what it started."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+def write(results: Mapping[str, Any]) -> list[Path]:
+    """The results as a file, and drawn."""
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    plot(results, RESULTS.with_suffix(".png"))
+    return [RESULTS, RESULTS.with_suffix(".png")]
 
 
 def main() -> None:
-    """Run by QUICK=1 (within three minutes) or in full, with the driver of AGORA_MONGO_DRIVER."""
-    console = Console(width=None if sys.stdout.isatty() else OUTPUT_WIDTH)
-    if not hasattr(os, "sched_setaffinity"):
-        sys.exit("agora: the benchmark needs Linux: it gives the servers a core of their own")
-    quick = os.environ.get("QUICK", "") not in ("", "0")
-    driver = os.environ.get("AGORA_MONGO_DRIVER") or "motor"
+    """Measure, where the routers are installed."""
     try:
         for name in ROUTERS:
             check_installed(name)
-        results = asyncio.run(run(console, quick=quick, driver=driver))
-    except asyncio.CancelledError:
-        sys.exit("agora: ended before all was measured")
-    except (DifferentAnswer, LoadError, MissingRouterError) as error:
+    except MissingRouterError as error:
         sys.exit(f"agora: {error}")
-    show(console, results)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    plot(results, RESULTS.with_suffix(".png"))
-    console.print(f"written to {RESULTS}, drawn as {RESULTS.with_suffix('.png')}")
-    if results["complaints"]:
-        sys.exit("\n".join(["agora: not all answers were good, so these figures say little:", *results["complaints"]]))
+    command(run, show, write)
 
 
 if __name__ == "__main__":

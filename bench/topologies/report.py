@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -14,6 +14,7 @@ from rich.table import Table
 from bench.graphql.load import Measured
 from bench.graphql.operations import TITLES as OPERATIONS
 from bench.graphql.operations import WORKLOADS
+from bench.graphql.rounds import Point
 
 from .candidates import ONE, TITLES
 
@@ -21,36 +22,20 @@ RESULTS: Final = Path(__file__).parent.parent / "results" / "topologies.json"
 HEADLINE: Final = "mixed"
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One row: a topology under a workload."""
-
-    topology: str
-    workload: str
-
-
 Loads = Mapping[Point, Sequence[Measured]]
-
-
-def together(parts: Sequence[Measured]) -> Measured:
-    """What loads of as many requests each, of all entrances at once, measured as one: the slowest tail counts."""
-    return Measured(
-        requests_s=sum(part.requests_s for part in parts),
-        p50_ms=max(part.p50_ms for part in parts),
-        p99_ms=max(part.p99_ms for part in parts),
-        cpu_us=sum(part.cpu_us for part in parts) / len(parts),
-        memory_mb=sum(part.memory_mb for part in parts),
-        busy=sum(part.busy for part in parts),
-        bytes=sum(part.bytes for part in parts) / len(parts),
-        bad=sum(part.bad for part in parts),
-    )
 
 
 def row(point: Point, loads: Sequence[Measured]) -> dict[str, Any]:
     """The point and the medians of its loads."""
     each = [asdict(load) for load in loads]
     medians = {name: round(median(load[name] for load in each), 2) for name in each[0]}
-    return {**asdict(point), **medians, "bad": sum(load.bad for load in loads)}
+    named = {"topology": point.candidate, "workload": point.workload}
+    return {
+        **named,
+        **medians,
+        "bad": sum(load.bad for load in loads),
+        "cpu_us_rounds": [load["cpu_us"] for load in each],
+    }
 
 
 def ratios(loads: Loads) -> dict[str, float]:
@@ -68,7 +53,8 @@ def ratios(loads: Loads) -> dict[str, float]:
 
 
 def _ratio(loads: Loads, name: str, workload: str, figure: str) -> float:
-    pairs = zip(loads[Point(name, workload)], loads[Point(ONE, workload)], strict=True)
+    found_of = {point.candidate: measured for point, measured in loads.items() if point.workload == workload}
+    pairs = zip(found_of[name], found_of[ONE], strict=True)
     found: list[float] = [getattr(load, figure) / getattr(one, figure) for load, one in pairs]
     return round(median(found), 3)
 

@@ -4,6 +4,12 @@
 // Longer than a subgraph's own deadline, AGORA_REQUEST_DEADLINE_S, so that its own answer comes first.
 const SUBGRAPH_TIMEOUT_MS = Number(process.env.AGORA_SUBGRAPH_TIMEOUT_S ?? 15) * 1000;
 
+// A subscription goes on for as long as its client wants: this timeout would end it, as if there were no more to come.
+function timeoutOf({ executionRequest: { document } }) {
+  const isSubscription = document.definitions.some(({ operation }) => operation === 'subscription');
+  return isSubscription ? undefined : SUBGRAPH_TIMEOUT_MS;
+}
+
 const OUR_FAULT = 'Something went wrong on our side. Tell us the request id if it goes on.';
 
 // Every error of a subgraph has a code; what has none of these comes of a subgraph that is down, slow or broken.
@@ -41,7 +47,7 @@ function maskError(error) {
 
 export const gatewayConfig = {
   supergraph: process.env.AGORA_SUPERGRAPH ?? 'supergraph.graphql',
-  upstreamTimeout: SUBGRAPH_TIMEOUT_MS,
+  upstreamTimeout: timeoutOf,
   maskedErrors: { maskError },
   subgraphErrors: false,
   propagateHeaders: {

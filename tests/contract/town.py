@@ -114,9 +114,14 @@ class Town:
         alone = self.gateway.metrics.registry.get_sample_value("agora_live_alone")
         return self.gateway.groups.live + int(alone or 0)
 
+    async def metrics(self) -> list[str]:
+        """What each process that serves has counted, in the text format of Prometheus."""
+        urls = [program.url for program in self.subgraphs.values()] or [self.url]
+        addresses = [url.removesuffix("/graphql") + "/metrics" for url in urls]
+        return [answer.text for answer in await asyncio.gather(*map(self.http.get, addresses))]
+
     async def _measured(self, name: str) -> int:
-        addresses = [program.url.removesuffix("graphql") + "metrics" for program in self.subgraphs.values()]
-        texts = [answer.text for answer in await asyncio.gather(*map(self.http.get, addresses))]
+        texts = await self.metrics()
         return sum(int(float(number)) for text in texts for found, number in MEASURED.findall(text) if found == name)
 
     async def until(self, is_so: Callable[[], bool]) -> None:

@@ -12,22 +12,22 @@ import pytest_asyncio
 from datastores.mongo import Driver
 from tests.contract.town import Town, open_planted
 from tests.federation.fronts import Front
-from tests.federation.place import Place
+from tests.federation.place import SUBGRAPH_TIMEOUT_S, Place
+from tests.rides_service import rides_service
 from tests.topologies import ROUTERS
 from tests.topologies.routers import router
 from tests.topologies.subgraphs import subgraphs
-
-SUBGRAPH_TIMEOUT_S = 3
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def place(
     mongodb_uri: str, mongo_driver: Driver, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:
-    """The planted town, its subgraphs as processes, and the three routers in front of their fronts."""
+    """The planted town with a ride service, its subgraphs as processes, and the routers in front of their fronts."""
     folder = tmp_path_factory.mktemp("place")
     async with AsyncExitStack() as stack:
-        planted = await stack.enter_async_context(open_planted(mongodb_uri, mongo_driver, folder))
+        service = await stack.enter_async_context(rides_service())
+        planted = await stack.enter_async_context(open_planted(mongodb_uri, mongo_driver, folder, **service.settings))
         programs = await stack.enter_async_context(subgraphs(planted.environment, folder))
         fronts = {
             name: await stack.enter_async_context(Front(program.port).open()) for name, program in programs.items()
@@ -43,4 +43,4 @@ async def place(
         routers = dict(zip(ROUTERS, await asyncio.gather(*starting), strict=True))
         first = routers[ROUTERS[0]]
         town = Town(planted.gateway, planted.issuer, first.url, first.websocket_url or "", planted.http, programs)
-        yield Place(town, routers, fronts, planted.environment, folder)
+        yield Place(town, routers, fronts, service, planted.environment, folder)

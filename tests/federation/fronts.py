@@ -13,6 +13,7 @@ GARBAGE: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n"
     b"Connection: close\r\n\r\n<html>oh dear\n"
 )
+NOISE: Final = b"\xff\xff<html>oh dear\n" * 20
 
 
 class Weather(Enum):
@@ -32,6 +33,7 @@ class Front:
         self.port = 0
         self._weather = Weather.FAIR
         self._writers: set[asyncio.StreamWriter] = set()
+        self._routers: set[asyncio.StreamWriter] = set()
 
     @property
     def address(self) -> str:
@@ -58,6 +60,11 @@ class Front:
         finally:
             self._turn(Weather.FAIR)
 
+    def spoil(self) -> None:
+        """Say something that is no protocol's, to whoever is connected just now."""
+        for writer in list(self._routers):
+            writer.write(NOISE)
+
     def _turn(self, weather: Weather) -> None:
         self._weather = weather
         self._abort()
@@ -68,10 +75,12 @@ class Front:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        self._routers.add(writer)
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
                 await self._fare(reader, writer)
         finally:
+            self._routers.discard(writer)
             self._writers.discard(writer)
             writer.transport.abort()
 

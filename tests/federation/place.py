@@ -10,16 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 from websockets.asyncio.client import connect
 
 from schema.entities import Viewer
 from schema.graph import DOMAINS
-from tests.contract.town import Events, Town
+from tests.contract.town import PROTOCOL, Events, Town
 from tests.federation.fronts import Front
+from tests.rides_service import RidesService
 from tests.topologies.processes import Program
 from tests.topologies.routers import Router
 
 WAIT_S: Final = 20.0
+SUBGRAPH_TIMEOUT_S: Final = 3
 WITH_VIEWER: Final = frozenset(domain.name for domain in DOMAINS if Viewer in domain.fields)
 
 
@@ -30,6 +33,7 @@ class Place:
     town: Town
     routers: dict[str, Router]
     fronts: dict[str, Front]
+    rides: RidesService
     environment: dict[str, str]
     folder: Path
 
@@ -59,28 +63,57 @@ async def until(is_so: Callable[[], Any], what: str) -> None:
 
 @asynccontextmanager
 async def socket_of(
-    town: Town, authorization: dict[str, str], document: str, **variables: Any
+    town: Town, authorization: dict[str, str], document: str, *, in_handshake: bool = False, **variables: Any
 ) -> AsyncIterator[Events]:
-    """A subscription over a WebSocket of its own, whatever becomes of it; the credential is in `connection_init`."""
-    async with connect(town.websocket_url, subprotocols=["graphql-transport-ws"], max_size=2**20) as socket:  # type: ignore[list-item]
-        await socket.send(json.dumps({"type": "connection_init", "payload": authorization}))
+    """A subscription over a WebSocket of its own, whatever becomes of it.
+
+    The credential is in `connection_init`, or in a header of the handshake.
+    """
+    headers, payload_of_init = (authorization, {}) if in_handshake else ({}, authorization)
+    connecting = connect(town.websocket_url, subprotocols=[PROTOCOL], additional_headers=headers, max_size=2**20)
+    async with connecting as socket:
+        await socket.send(json.dumps({"type": "connection_init", "payload": payload_of_init}))
         assert json.loads(await socket.recv())["type"] == "connection_ack"
         payload = {"query": document, "variables": variables}
         await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
         yield Events(socket, refuses_by_next=True)
 
 
-async def first_of_stream(town: Town, who: str | None, document: str, **variables: Any) -> Any:
-    """The first result of a subscription as server-sent events; the credential is in a header."""
+@asynccontextmanager
+async def stream_of(
+    town: Town, who: str | None, document: str, **variables: Any
+) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    """The results of a subscription as server-sent events; the credential is in a header."""
     headers = {**town.authorization(who), "Accept": "text/event-stream"}
     body = {"query": document, "variables": variables}
     async with town.http.stream("POST", town.url, json=body, headers=headers) as response:
-        async for line in response.aiter_lines():
-            name, _, value = line.partition(":")
-            if name == "data" and value.strip():
-                assert response.headers["Content-Type"].startswith("text/event-stream")
-                return json.loads(value)
+
+        async def results() -> AsyncIterator[dict[str, Any]]:
+            async for line in response.aiter_lines():
+                name, _, value = line.partition(":")
+                if name == "data" and value.strip():
+                    assert response.headers["Content-Type"].startswith("text/event-stream")
+                    yield json.loads(value)
+
+        yield results()
+
+
+async def first_of_stream(town: Town, who: str | None, document: str, **variables: Any) -> Any:
+    """The first result of a subscription as server-sent events."""
+    async with stream_of(town, who, document, **variables) as results:
+        async for result in results:
+            return result
     raise AssertionError("the stream ended without an event")
+
+
+async def results_of_stream(town: Town, who: str | None, document: str, **variables: Any) -> list[dict[str, Any]]:
+    """All results of a subscription as server-sent events, until it ends, breaks off or has said nothing for 20 s."""
+    found: list[dict[str, Any]] = []
+    with suppress(httpx.TransportError, TimeoutError):
+        async with asyncio.timeout(WAIT_S), stream_of(town, who, document, **variables) as results:
+            async for result in results:
+                found.append(result)  # noqa: PERF401  # what came before it broke off counts
+    return found
 
 
 async def events_until_end(events: Events) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.acts import done, eur, key, newcomer, say, talk
 from tests.contract.town import Town
-from tests.federation.place import Place, first_of_stream, socket_of, until
+from tests.federation.place import SUBGRAPH_TIMEOUT_S, Place, first_of_stream, socket_of, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LIVE = ("hive", "grafbase")
@@ -35,17 +35,34 @@ def told(result: Any) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", LIVE)
 class TestThroughRouters:
-    async def test_a_socket_with_the_token_in_connection_init(self, place: Place, name: str) -> None:
+    @pytest.mark.parametrize("in_handshake", [False, True], ids=["connection_init", "header"])
+    async def test_a_socket_with_the_token_in_connection_init_or_in_the_handshake(
+        self, place: Place, name: str, in_handshake: bool
+    ) -> None:
+        town = place.behind(name)
+        one, other, chat = await chat_of(town)
+        before = await town.feeds()
+
+        credential = town.authorization(other)
+        async with socket_of(town, credential, MESSAGES, in_handshake=in_handshake, id=chat) as events:
+            await until(lambda: feeds_above(town, before), "the subscription runs")
+            await say(town, one, chat, "hello")
+            found = await events.next()
+
+        assert told(found) == ("hello", one)
+
+    async def test_it_outlives_the_time_that_a_subgraph_has_for_an_answer(self, place: Place, name: str) -> None:
         town = place.behind(name)
         one, other, chat = await chat_of(town)
         before = await town.feeds()
 
         async with socket_of(town, town.authorization(other), MESSAGES, id=chat) as events:
             await until(lambda: feeds_above(town, before), "the subscription runs")
-            await say(town, one, chat, "hello")
+            await asyncio.sleep(SUBGRAPH_TIMEOUT_S + 1)  # nothing happens in that time
+            await say(town, one, chat, "late")
             found = await events.next()
 
-        assert told(found) == ("hello", one)
+        assert told(found) == ("late", one)
 
     async def test_an_event_stream_with_the_token_in_a_header(self, place: Place, name: str) -> None:
         town = place.behind(name)
