@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from datastores import accounts, partners
 from datastores.clock import utc_now
 from datastores.commit import CommitLoops
+from datastores.gathered import GatheredDatabase
 from datastores.indexes import create_indexes
 from datastores.ledger import Tier
 from datastores.mongo import Database
@@ -151,7 +152,7 @@ async def open_gateway(
         )
         budgets = Budgets(settings.costs)
         await stack.enter_async_context(BudgetExchange(data.database, budgets, settings.costs, data.keys.master.digest))
-        groups = Groups(graph, Sharings(graph.graph), _encoded)
+        groups = Groups(graph, Sharings(graph.graph), _encoded, reads=GatheredDatabase(data.database))
         metrics.registry.register(GroupCollector(groups))
         operations = Operations(
             graph,

@@ -14,7 +14,7 @@ import structlog
 
 from datastores.errors import ExpectedError, GoingAwayError
 from gateway.budgets import REFUSED_COST, Budgets, Client
-from gateway.execution.requests import OUR_FAULT, OperationRequest, PreparedOperation, RequestError, Result
+from gateway.execution.requests import OUR_FAULT, OperationRequest, Outlet, PreparedOperation, RequestError, Result
 from gateway.identity.identities import Identity
 from gateway.metrics import Metrics
 from gateway.persisted import Documents
@@ -55,8 +55,10 @@ class Graph(Protocol):
 class Streams(Protocol):
     """What lets several hear one stream: see `gateway/live/groups.py`."""
 
-    def stream(self, prepared: PreparedOperation, context: Context) -> AsyncGenerator[Result | bytes, None]:
-        """As of a Graph; answers that others get too are bytes, and have `data`."""
+    def stream(
+        self, prepared: PreparedOperation, context: Context, outlet: Outlet | None, *, is_shared: bool
+    ) -> AsyncGenerator[Result | bytes, None]:
+        """As of a Graph; answers that others get too are bytes, and have `data`. `outlet` may be given them first."""
         ...
 
 
@@ -148,9 +150,13 @@ class Operations:
         except TimeoutError:
             raise _deadline_exceeded(prepared) from None
 
-    async def stream(self, prepared: PreparedOperation, asked: Asked) -> AsyncGenerator[Result | bytes, None]:
+    async def stream(
+        self, prepared: PreparedOperation, asked: Asked, outlet: Outlet | None = None
+    ) -> AsyncGenerator[Result | bytes, None]:
         """The answers to any operation. An answer without `data` is the last; one that others get too is bytes.
 
+        `outlet` sends an answer, JSON, at once, or answers False where its client does not take it now. While the next
+        answer is waited for, those that others get too go there; what it does not take comes here.
         Raises GoingAwayError when the process stops: the client should come back with its last cursor.
         """
         if prepared.kind != "subscription":
@@ -168,7 +174,7 @@ class Operations:
             # What is shared has a place to listen from of its own.
             context = replace(opened, listening=Listening(on_live=alone.is_live))
             tells_cost = is_cost_wanted(prepared)
-            async with aclosing(self._answers(prepared, context, is_shared=not tells_cost)) as answers:
+            async with aclosing(self._answers(prepared, context, outlet, is_shared=not tells_cost)) as answers:
                 async for answer in answers:
                     if isinstance(answer, bytes):
                         pass
@@ -199,9 +205,11 @@ class Operations:
         if self._mutations:
             await asyncio.wait(self._mutations, timeout=timeout_s)
 
-    def _answers(self, prepared: PreparedOperation, context: Context, *, is_shared: bool) -> AsyncGenerator[Any, None]:
-        if is_shared and self._streams is not None:
-            return self._streams.stream(prepared, context)
+    def _answers(
+        self, prepared: PreparedOperation, context: Context, outlet: Outlet | None, *, is_shared: bool
+    ) -> AsyncGenerator[Any, None]:
+        if self._streams is not None:
+            return self._streams.stream(prepared, context, outlet, is_shared=is_shared)
         return self._graph.stream(prepared, context)
 
     async def _execute(self, prepared: PreparedOperation, asked: Asked, limit_s: float) -> Result:

@@ -45,8 +45,11 @@ _STREAM: Final = """subscription ($id: ID!, $after: Cursor) {
     cursor message { id seq text createdAt sender { id handle displayName } }
   }
 }"""
-_PEER_STREAM: Final = """subscription ($id: ID!) {
-  messageAdded(conversationId: $id) { cursor message { id seq text createdAt sender { id handle displayName } } }
+# Which transfer one may see depends on who asks, so each is answered alone, though these messages have none.
+_OWN_STREAM: Final = """subscription ($id: ID!) {
+  messageAdded(conversationId: $id) {
+    cursor message { id seq text createdAt sender { id handle displayName } transfer { id } }
+  }
 }"""
 _PEER_SAY: Final = "mutation ($text: String!) { sendMessage(text: $text) }"
 
@@ -152,6 +155,7 @@ class Scene:
     publisher: Publisher
     crowd: Crowd
     operation: Mapping[str, Any]
+    own_operation: Mapping[str, Any]
     token: str | None
 
     async def gather(
@@ -163,8 +167,7 @@ class Scene:
         narrow: bool = False,
     ) -> None:
         """Open so many sockets, and return when each hears what is said."""
-        # Who asks what an operation costs is answered alone.
-        operation = {**self.operation, "extensions": {"cost": True} if is_alone else {}}
+        operation = self.own_operation if is_alone else self.operation
         where = {"port": self.server.port, "path": "/graphql", "token": self.token}
         await self.crowd.do("open", **where, count=count, operation=operation, operations=operations, narrow=narrow)
 
@@ -186,7 +189,7 @@ class Scene:
 
     async def throughput(self, way: str, count: int, messages: int) -> dict[str, Any]:
         """Messages for a second of the server's processor, all that it does for them included."""
-        await self.gather(count, is_alone=way == "unshared")
+        await self.gather(count, is_alone=way != "shared")
         await self.until_heard()
         cpu, began = self.server.cpu_s(), time.monotonic()
         for _ in range(messages):
@@ -350,16 +353,17 @@ async def _agora(
     made = await ask(speaker, CONVERSE, input={"memberIds": [heard_by]})
     conversation = made["startConversation"]["conversation"]["id"]
     publisher = Publisher(http, server.port, SAY, {"conversationId": conversation}, speaker)
-    operation = {"query": _STREAM, "variables": {"id": conversation}}
-    return Scene(server, publisher, await stack.enter_async_context(crowd()), operation, hearer)
+    variables = {"id": conversation}
+    shared, own = {"query": _STREAM, "variables": variables}, {"query": _OWN_STREAM, "variables": variables}
+    return Scene(server, publisher, await stack.enter_async_context(crowd()), shared, own, hearer)
 
 
 async def _strawberry(stack: AsyncExitStack, folder: Path, on_cores: set[int], http: httpx.AsyncClient) -> Scene:
     candidate = Candidate("strawberry", "Strawberry", (sys.executable, "-m", "bench.live.strawberry_peer"))
     server = await stack.enter_async_context(started(candidate, folder / "strawberry.log", on_cores))
     publisher = Publisher(http, server.port, _PEER_SAY, None, "")
-    operation = {"query": _PEER_STREAM, "variables": {"id": "any"}}
-    return Scene(server, publisher, await stack.enter_async_context(crowd()), operation, None)
+    operation = {"query": _OWN_STREAM, "variables": {"id": "any"}}
+    return Scene(server, publisher, await stack.enter_async_context(crowd()), operation, operation, None)
 
 
 def main() -> None:

@@ -25,12 +25,18 @@ class User:
 
 
 @strawberry.type
+class Transfer:
+    id: strawberry.ID
+
+
+@strawberry.type
 class Message:
     id: strawberry.ID
     seq: int
     text: str
     created_at: datetime
     sender: User
+    transfer: Transfer | None = None
 
 
 @strawberry.type

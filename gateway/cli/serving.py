@@ -20,6 +20,7 @@ from gateway.app import Boot, Gateway, open_gateway
 from gateway.identity.development import DevelopmentIssuer
 from gateway.logs import configure_logs
 from gateway.settings import Environment, LogLevel, Settings
+from gateway.transports.websocket.frames import PushingProtocol
 
 from . import CommandError
 from .databases import mongodb_uri
@@ -143,7 +144,7 @@ def server_config(gateway: Gateway) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         http="httptools",
-        ws="websockets-sansio",
+        ws=PushingProtocol,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=None,

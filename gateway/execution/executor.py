@@ -21,6 +21,7 @@ from schema.composition.strawberry_hooks import OperationExecutor, ResumingExecu
 
 from .documents import DocumentCache
 from .generate import Program
+from .loads import CommonLoads
 from .planning import NotCompiledError
 from .programs import KnownOperation, Programs
 from .replays import Replay
@@ -106,7 +107,7 @@ class GraphExecutor:
             if isinstance(source, ExecutionResult):
                 yield self._answer(source, context, prepared, failed=True)
                 return
-            source = map_source_to_response_event(executor, source, partial(self._execute_event, prepared))
+            source = map_source_to_response_event(executor, source, partial(self._execute_mapped, prepared))
             async for result in source:
                 yield self._answer(result, context, prepared)
         except GoingAwayError:
@@ -122,24 +123,30 @@ class GraphExecutor:
         """A subscription whose events and answers are asked for one by one. Raises RequestError for wrong variables."""
         return Subscribed(self, prepared, context, self._build(prepared, context))
 
-    async def _execute_event(self, prepared: PreparedOperation, executor: Any) -> ExecutionResult:
+    async def _execute_mapped(self, prepared: PreparedOperation, executor: Any) -> ExecutionResult:
+        return await self._execute_event(prepared, executor, executor.root_value, None)
+
+    async def _execute_event(
+        self, prepared: PreparedOperation, executor: Any, event: Any, common: CommonLoads | None
+    ) -> ExecutionResult:
         try:
             known = self._known(prepared)
             program = known.program(executor.variable_values.coerced)
         except NotCompiledError as error:
             self._on_execution(error.reason)
-            made = executor.execute_operation(False)
+            made = executor.build_per_event_executor(event).execute_operation(False)
             return cast(ExecutionResult, await made if inspect.isawaitable(made) else made)
         run = Run(
             program.info,
             executor.context_value.fresh(),
             executor.variable_values.coerced,
             executor.operation_extensions,
-            executor.root_value,
+            event,
+            common,
         )
         if (data := await self._attempt(known, program, run)) is not None:
             return ExecutionResult(data, None)
-        return await _replayed(executor, run)
+        return await _replayed(executor.build_per_event_executor(event), run)
 
     def _known(self, prepared: PreparedOperation) -> KnownOperation:
         if not self._compiles:
@@ -243,9 +250,13 @@ class Subscribed:
             async for event in events:
                 yield event
 
-    async def answer(self, event: Document) -> Result:
-        """The answer to one event, executed with fresh loaders."""
-        result = await self._graph._execute_event(self._prepared, self._executor.build_per_event_executor(event))
+    async def answer(self, event: Document, common: CommonLoads | None = None) -> Result:
+        """The answer to one event, executed with fresh loaders.
+
+        What does not depend on who asks is read once for all that are given the same `common`, an empty one for each
+        event.
+        """
+        result = await self._graph._execute_event(self._prepared, self._executor, event, common)
         return self._graph._answer(result, self._context, self._prepared)
 
     def failure(self, error: Exception) -> Result:

@@ -1,4 +1,4 @@
-"""The documents that one run reads by id: each once, and those that are asked for at one moment together."""
+"""The documents that runs read by id: each once, and those that are asked for at one moment together."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class EntityLoads:
             reading.update(dict.fromkeys(new, batch))
         for batch in {id: reading[id] for id in missing}.values():
             if not batch.done():
-                await batch
+                # Whoever is cancelled here leaves the others waiting.
+                await asyncio.shield(batch)
 
     async def _lead(self, new: list[str]) -> None:
         batch: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -69,3 +70,7 @@ class EntityLoads:
             return
         if len(documents) == len(ids):
             self._done.update(zip(ids, documents, strict=True))
+
+
+# By entity, for all runs of one event: of entities that are the same whoever asks.
+CommonLoads = dict[type, EntityLoads]

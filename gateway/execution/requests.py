@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -11,6 +11,8 @@ from graphql import DocumentNode, OperationDefinitionNode
 OUR_FAULT: Final = "Something went wrong on our side. Tell us the request id if it goes on."
 
 Result = dict[str, Any]
+# Sends an answer, JSON, at once; False, and nothing sent, where the client does not take it now.
+Outlet = Callable[[bytes], bool]
 OperationKind = Literal["query", "mutation", "subscription"]
 
 

@@ -21,7 +21,7 @@ from schema.composition.fields import BatchFunction, call_batched
 from schema.composition.strawberry_hooks import SelectingInfo
 
 from .arguments import Arguments
-from .loads import EntityLoads
+from .loads import CommonLoads, EntityLoads
 from .plan import PlannedField
 from .selections import Keys
 
@@ -101,12 +101,12 @@ class Records:
 
 
 class Run:
-    """The state of one run. `event` is what a subscription's source brought.
+    """The state of one run. `event` is what a subscription's source brought, `common` what its runs have in common.
 
     `completed` are the root fields of a mutation that are done: what comes after them changes nothing of their answer.
     """
 
-    __slots__ = ("_batches", "_extensions", "completed", "context", "event", "info", "records", "variables")
+    __slots__ = ("_batches", "_common", "_extensions", "completed", "context", "event", "info", "records", "variables")
 
     def __init__(
         self,
@@ -115,6 +115,7 @@ class Run:
         variables: dict[str, Any],
         extensions: dict[str, Any],
         event: Any = None,
+        common: CommonLoads | None = None,
     ) -> None:
         self.info = info
         self.context = context
@@ -124,6 +125,7 @@ class Run:
         self.completed: dict[str, Any] = {}
         self._extensions = extensions
         self._batches: dict[type, EntityLoads] = {}
+        self._common = common
 
     def start_afresh(self) -> None:
         """From here on nothing that was read earlier is seen again: the next root field of a mutation."""
@@ -199,9 +201,11 @@ class Run:
         return _complete(ids, found)
 
     def _of(self, entity: type, load: Load | None) -> EntityLoads:
-        loads = self._batches.get(entity)
+        is_common = self._common is not None and not self.info.graph.of_viewers.get(entity, True)
+        batches = self._common if is_common and self._common is not None else self._batches
+        loads = batches.get(entity)
         if loads is None:
-            loads = self._batches[entity] = EntityLoads(self.context, load)
+            loads = batches[entity] = EntityLoads(self.context, load)
         return loads
 
     def _info(self, call: RootCall) -> Any:

@@ -20,12 +20,18 @@ class Feed(Generic[Row]):
 
     A row that finds the queue full first lets `coalesce` keep the newest row of each key. Where that makes no room, the
     queue is emptied and takes no more until the reader has been told: it will read the log, so holding rows is no use.
+
+    While the reader waits, `deal` is asked first: it answers True where it has dealt with a row, which the reader then
+    never sees. Nobody is woken for such a row.
     """
 
-    __slots__ = ("_coalesce", "_ending", "_missed", "_rows", "_waiter", "coalesced", "overflows")
+    __slots__ = ("_coalesce", "_deal", "_ending", "_missed", "_rows", "_waiter", "coalesced", "overflows")
 
-    def __init__(self, coalesce: Callable[[Row], Hashable] | None = None) -> None:
+    def __init__(
+        self, coalesce: Callable[[Row], Hashable] | None = None, deal: Callable[[Row], bool] | None = None
+    ) -> None:
         self._coalesce = coalesce
+        self._deal = deal
         self._rows: deque[Row] = deque()
         self._missed: MissedRowsError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -71,6 +77,10 @@ class Feed(Generic[Row]):
     def offer(self, row: Row) -> None:
         """Queue a row."""
         if self._missed is not None or self._ending is not None:
+            return
+        # A reader that is cancelled waits no more, though it may not know yet.
+        is_awaited = self._waiter is not None and not self._waiter.done()
+        if is_awaited and self._deal is not None and self._deal(row):
             return
         if len(self._rows) >= MAX_QUEUED and not self._make_room():
             self.overflows += 1

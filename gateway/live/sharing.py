@@ -38,9 +38,12 @@ _Composite = GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """Who hears the same of an operation, and the variables that say only from where on one of them listens."""
+    """Who hears the same events of an operation, whether they are shown alike to all of them, and the variables that
+    say only from where on one of them listens.
+    """
 
     hearers: Hearers
+    is_shown_alike: bool
     cursors: frozenset[str]
     node: FieldNode
     schema: Any
@@ -80,11 +83,10 @@ class Sharings:
         node = next(each for each, _ in looking.fields(prepared.operation.selection_set, root))
         field = schema.get_field(root, node.name.value)
         hearers: Hearers = "one" if field is None else source_of(field).hearers
-        if hearers == "members" and field is not None:
-            shown = get_named_type(field.type)
-            if node.selection_set is not None and looking.depends(node.selection_set, shown):
-                hearers = "viewer"
-        return Sharing(hearers, _cursors(prepared, node), node, schema)
+        is_shown_alike = True
+        if hearers == "members" and field is not None and node.selection_set is not None:
+            is_shown_alike = not looking.depends(node.selection_set, get_named_type(field.type))
+        return Sharing(hearers, is_shown_alike, _cursors(prepared, node), node, schema)
 
 
 class _Looking:

@@ -95,6 +95,7 @@ async def pays(it: Circle) -> None:
     given: dict[str, Any] = {"to": {"handle": it.people[0]}, "amount": eur("1.00")}
     for _ in range(3):
         await done(it.town, it.people[1], "transferFunds", "cursor", idempotencyKey=key(), **given)
+        await quiet(it.town)
 
 
 async def shops(it: Circle) -> None:
@@ -220,37 +221,47 @@ async def test_members_share_one_execution_where_nothing_depends_on_who_asks(tow
     assert groups.executions == before + 1
 
 
-async def test_a_field_that_depends_on_who_asks_splits_the_group(town: Town) -> None:
+async def test_a_field_that_depends_on_who_asks_is_answered_to_each_of_one_source(town: Town) -> None:
     it = await circle(town)
-    text = document("messageAdded", "message { reactions { emoji viewerReacted } }")
+    groups = town.gateway.groups
+    text = document("conversationUpdated", "... on ReactionsChanged { message { reactions { emoji viewerReacted } } }")
+    message = await say(town, it.people[0], it.group, "x")
+    before = groups.executions
 
     async with AsyncExitStack() as stack:
-        for who in it.people * 2:
-            await stack.enter_async_context(town.subscribed(who, text, id=it.group))
-        assert len(town.gateway.groups) == 3
+        streams = [await stack.enter_async_context(town.subscribed(who, text, id=it.group)) for who in it.people * 2]
+        assert len(groups) == 1
+        reacted = {"messageId": message["node"]["id"], "emoji": "👍"}
+        await done(town, it.people[1], "addReaction", **reacted)
+        answers = [await events.next() for events in streams]
+
+    shown = [answer["conversationUpdated"]["message"]["reactions"] for answer in answers]
+    assert shown == [[{"emoji": "👍", "viewerReacted": at == 1}] for at in range(3)] * 2
+    assert groups.executions == before + 6
 
 
 @pytest.mark.parametrize(
-    ("selection", "hearers"),
+    ("selection", "is_shown_alike"),
     [
-        ("cursor message { id seq text sender { handle } reactions { emoji count } }", "members"),
-        ("message { replyTo { text conversation { id kind } } }", "members"),
-        ("message { sender { ...Them } }", "members"),
-        ("message { reactions { viewerReacted } }", "viewer"),
-        ("message { sender { viewerFollows } }", "viewer"),
-        ("message { sender { ...Mine } }", "viewer"),
-        ("message { conversation { title } }", "viewer"),
-        ("message { conversation { unreadCount } }", "viewer"),
-        ("message { transfer { id } }", "viewer"),
-        ("message { sender { ... on Node { id } ... on User { followsViewer } } }", "viewer"),
+        ("cursor message { id seq text sender { handle } reactions { emoji count } }", True),
+        ("message { replyTo { text conversation { id kind } } }", True),
+        ("message { sender { ...Them } }", True),
+        ("message { reactions { viewerReacted } }", False),
+        ("message { sender { viewerFollows } }", False),
+        ("message { sender { ...Mine } }", False),
+        ("message { conversation { title } }", False),
+        ("message { conversation { unreadCount } }", False),
+        ("message { transfer { id } }", False),
+        ("message { sender { ... on Node { id } ... on User { followsViewer } } }", False),
     ],
 )
-async def test_what_depends_on_who_asks_is_told_by_its_fields(town: Town, selection: str, hearers: str) -> None:
+async def test_what_depends_on_who_asks_is_told_by_its_fields(town: Town, selection: str, is_shown_alike: bool) -> None:
     used = [each for each in FRAGMENTS if each.split()[1] in selection]
     text = f'subscription {{ messageAdded(conversationId: "x") {{ {selection} }} }} {" ".join(used)}'
     prepared = town.gateway.graph.prepare(OperationRequest(text))
 
-    assert Sharings(town.gateway.graph.graph).of(prepared).hearers == hearers
+    sharing = Sharings(town.gateway.graph.graph).of(prepared)
+    assert (sharing.hearers, sharing.is_shown_alike) == ("members", is_shown_alike)
 
 
 async def test_variables_beside_the_cursor_split_the_group_and_the_cursor_does_not(town: Town) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -21,6 +22,7 @@ from gateway.identity.rechecks import still_holds
 from gateway.operations import Asked, Operations
 from gateway.transports.parameters import Parameters
 from gateway.transports.places import Place
+from gateway.transports.websocket.frames import Push
 from gateway.transports.websocket.messages import (
     ACK,
     PING,
@@ -32,6 +34,7 @@ from gateway.transports.websocket.messages import (
     Ping,
     Pong,
     Subscribe,
+    beginning_of_next,
     complete,
     decode,
     error,
@@ -62,6 +65,7 @@ class SocketLimits:
 class Connection:
     """A socket from its first message to its close. Every frame waits until the client takes it: nothing piles up.
 
+    With `push`, frames go past `send` while the client keeps up: see `gateway/transports/websocket/frames.py`.
     `place` is counted for its address until it is known who is on it. `request_id` names the socket; its operations are
     named after it, with a number behind a dot.
     """
@@ -77,10 +81,12 @@ class Connection:
         request_id: str,
         address: str | None,
         limits: SocketLimits,
+        push: Push | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._receive = receive
         self._asgi_send = send
+        self._push = push
         self._operations = operations
         self._authenticate = authenticate
         self._place = place
@@ -239,25 +245,33 @@ class Connection:
                 del self._active[id]
         await self._send(last)
 
-    async def _results(self, id: str, parameters: Parameters, asked: Asked) -> str:
+    async def _results(self, id: str, parameters: Parameters, asked: Asked) -> bytes:
         """Send every result; return the last message."""
         prepared = await self._operations.prepare(parameters, asked)
         task = asyncio.current_task()
         if prepared.kind == "subscription" and task is not None:
             self._subscriptions.add(task)
-        async with aclosing(self._operations.stream(prepared, asked)) as results:
+        begin = beginning_of_next(id)
+        outlet = None if self._push is None else partial(self._push_result, begin)
+        async with aclosing(self._operations.stream(prepared, asked, outlet)) as results:
             async for result in results:
                 if not isinstance(result, bytes) and "data" not in result:
                     return error(id, result["errors"])
-                await self._send(next_result(id, self._operations.encode(result, asked)))
+                await self._send(next_result(begin, self._operations.encode(result, asked)))
         return complete(id)
 
-    async def _send(self, text: str) -> None:
+    def _push_result(self, begin: bytes, result: bytes) -> bool:
+        # What waits to be sent goes first.
+        return not self._sending and self._push is not None and self._push(next_result(begin, result))
+
+    async def _send(self, text: bytes) -> None:
         if not self._sending:
+            if self._push is not None and self._push(text):
+                return
             self._sending_since = self._loop.time()
         self._sending += 1
         try:
-            await self._asgi_send({"type": "websocket.send", "text": text})
+            await self._asgi_send({"type": "websocket.send", "text": text.decode()})
         finally:
             self._sending -= 1
             self._sending_since = self._loop.time() if self._sending else None

@@ -16,8 +16,8 @@ PROTOCOL: Final = "graphql-transport-ws"
 MAX_ID_LENGTH: Final = 128
 MAX_REASON_BYTES: Final = 123
 
-ACK: Final = '{"type":"connection_ack"}'
-PING: Final = '{"type":"ping"}'
+ACK: Final = b'{"type":"connection_ack"}'
+PING: Final = b'{"type":"ping"}'
 
 
 class CloseCode(IntEnum):
@@ -106,28 +106,29 @@ def decode(text: str) -> Message:
             raise _invalid("its type is not one that clients send")
 
 
-def pong(payload: dict[str, Any] | None) -> str:
+def pong(payload: dict[str, Any] | None) -> bytes:
     """The answer to a ping."""
-    return orjson.dumps({"type": "pong"} if payload is None else {"type": "pong", "payload": payload}).decode()
+    return orjson.dumps({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
 
 
-def next_result(id: str, result: bytes) -> str:
-    """`next`: a result, already JSON, of the operation `id`."""
-    return f'{{"id":{_json(id)},"type":"next","payload":{result.decode()}}}'
+def next_result(begin: bytes, result: bytes) -> bytes:
+    """`next`: a result, already JSON, of the operation that `begin` was made for."""
+    return begin + result + b"}"
 
 
-def error(id: str, errors: list[Result]) -> str:
+def beginning_of_next(id: str) -> bytes:
+    """What every `next` of the operation `id` begins with."""
+    return b'{"id":' + orjson.dumps(id) + b',"type":"next","payload":'
+
+
+def error(id: str, errors: list[Result]) -> bytes:
     """`error`: the operation ended without a result."""
-    return orjson.dumps({"id": id, "type": "error", "payload": errors}).decode()
+    return orjson.dumps({"id": id, "type": "error", "payload": errors})
 
 
-def complete(id: str) -> str:
+def complete(id: str) -> bytes:
     """`complete`: the operation sent all its results."""
-    return f'{{"id":{_json(id)},"type":"complete"}}'
-
-
-def _json(id: str) -> str:
-    return orjson.dumps(id).decode()
+    return orjson.dumps({"id": id, "type": "complete"})
 
 
 def _id(message: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from gateway.transports.http import address_of, header, request_id_of
 from gateway.transports.origins import is_allowed_origin
 from gateway.transports.places import Place, Places
 from gateway.transports.websocket.connection import CLOSE_TIMEOUT_S, Connection, SocketLimits
+from gateway.transports.websocket.frames import PUSH
 from gateway.transports.websocket.messages import PROTOCOL, Close, CloseCode
 
 RETRY_AFTER_S: Final = 5
@@ -105,6 +106,7 @@ class GraphQLOverWebSocket:
             request_id=request_id_of(scope),
             address=address_of(scope),
             limits=self._limits,
+            push=scope.get("extensions", {}).get(PUSH),
             now=self._now,
         )
         self._connections[connection] = asyncio.current_task()

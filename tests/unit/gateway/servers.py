@@ -19,7 +19,8 @@ async def serving(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
     `options` are further ones of uvicorn.
     """
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools", ws="websockets-sansio", **options)
+    options = {"ws": "websockets-sansio", **options}
+    config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools", **options)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     async with asyncio.timeout(10):

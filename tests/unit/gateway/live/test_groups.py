@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from datastores.errors import GoingAwayError, NotFoundError
 from datastores.mongo import Document
 from datastores.paging import decode_cursor, encode_cursor
-from gateway.execution.requests import PreparedOperation, Result
+from gateway.execution.requests import Outlet, PreparedOperation, Result
 from gateway.live import groups
 from gateway.live.groups import Groups, Subscribed
 from gateway.live.sharing import Sharing, Sharings
@@ -27,7 +28,7 @@ from tests.unit.resolvers.journal import STEPS, Clock, World, short_queues
 
 SCOPE = "journal"
 REST = 100
-SHARED = cast(Any, Sharing("viewer", frozenset({"after"}), cast(Any, None), None))
+SHARED = cast(Any, Sharing("viewer", True, frozenset({"after"}), cast(Any, None), None))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ class Listener:
             async for row in rows:
                 yield {"n": row["n"], "cursor": encode_cursor(SCOPE, row["n"]), **self.graph.delivery(row["n"])}
 
-    async def answer(self, event: Document) -> Result:
+    async def answer(self, event: Document, common: object = None) -> Result:
         self.graph.world.step()
         await asyncio.sleep(0)
         self.graph.answers += 1
@@ -101,20 +102,49 @@ class Graph:
     def delivery(self, n: int) -> Document:
         return {DELIVERY: self.deliveries.get(n, Delivery(n))}
 
-    def answers_to(self, after: int | None, viewer: Viewer = ANONYMOUS) -> AsyncGenerator[Result | bytes, None]:
+    def answers_to(
+        self,
+        after: int | None,
+        viewer: Viewer = ANONYMOUS,
+        outlet: Outlet | None = None,
+        *,
+        is_shared: bool = True,
+    ) -> AsyncGenerator[Result | bytes, None]:
         prepared = cast(Any, SimpleNamespace(digest=b"", name=None, after=after))
-        return self.groups.stream(prepared, replace(self.world.context, viewer=viewer))
+        context = replace(self.world.context, viewer=viewer)
+        return self.groups.stream(prepared, context, outlet, is_shared=is_shared)
 
 
-async def listen(graph: Graph, after: int | None, numbers: list[int], viewer: Viewer = ANONYMOUS) -> None:
+async def listen(
+    graph: Graph,
+    after: int | None,
+    numbers: list[int],
+    viewer: Viewer = ANONYMOUS,
+    outlet: Outlet | None = None,
+    *,
+    is_shared: bool = True,
+) -> None:
     """Take everything; raise what the stream ends with."""
-    async with aclosing(graph.answers_to(after, viewer)) as answers:
+    async with aclosing(graph.answers_to(after, viewer, outlet, is_shared=is_shared)) as answers:
         async for answer in answers:
             told = orjson.loads(answer) if isinstance(answer, bytes) else answer
             if "errors" in told:
                 raise told["errors"][0]
             numbers.append(told["data"])
             graph.world.step()
+
+
+def outlet(numbers: list[int], refuses: int) -> Outlet | None:
+    """What takes all but each so many-th answer; None for 0."""
+    asked = itertools.count(1)
+
+    def take(answer: bytes) -> bool:
+        if next(asked) % refuses == 0:
+            return False
+        numbers.append(orjson.loads(answer)["data"])
+        return True
+
+    return take if refuses else None
 
 
 async def heard(world: World, joins: list[tuple[int, int]], **options: Any) -> list[tuple[int, list[int]]]:
@@ -128,7 +158,11 @@ async def heard(world: World, joins: list[tuple[int, int]], **options: Any) -> l
             await asyncio.sleep(0)
         after = min(after, world.shown)
         seen.append((after, []))
-        tasks.append(asyncio.create_task(listen(graph, after, seen[-1][1])))
+        numbers = seen[-1][1]
+        # Some are all served by their tasks, some by an outlet, some answer for themselves.
+        how = len(seen) % 4
+        told_by = outlet(numbers, (0, 2, 3, 0)[how])
+        tasks.append(asyncio.create_task(listen(graph, after, numbers, ANONYMOUS, told_by, is_shared=how < 3)))
     try:
         await quiet(seen)
         while world.script:
@@ -288,7 +322,9 @@ async def test_who_is_let_go_hears_nothing_more_and_the_others_do() -> None:
     everybody = Viewer("audience", conversation_id="cnv_1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            groups._Subscriber, "_together", lambda self, _: ("all", replace(self._context, viewer=everybody))
+            groups._Subscriber,
+            "_together",
+            lambda self, *_: (groups._Key(b"", None, b"", everybody, True), replace(self._context, viewer=everybody)),
         )
         tasks = [asyncio.create_task(listen(graph, 1, told, Viewer("person", who))) for who, told in seen.items()]
         await settle()
@@ -375,3 +411,55 @@ async def leave(tasks: list[asyncio.Task[None]]) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await settle()
+
+
+async def test_who_waits_is_told_through_their_outlet_without_being_woken() -> None:
+    world = World(0)
+    graph = Graph(world)
+    direct: list[int] = []
+    woken: list[int] = []
+    task = asyncio.create_task(listen(graph, 0, woken, ANONYMOUS, outlet(direct, 3)))
+    await settle()
+
+    for _ in range(6):
+        world.write(1)
+        world.tell(1)
+        await settle()
+
+    assert (direct, woken) == ([1, 2, 4, 5], [3, 6])
+    await leave([task])
+
+
+async def test_nothing_is_told_through_the_outlet_of_who_has_just_left() -> None:
+    world = World(0)
+    graph = Graph(world)
+    direct: list[int] = []
+    task = asyncio.create_task(listen(graph, 0, [], ANONYMOUS, outlet(direct, 100)))
+    await settle()
+    world.write(1)
+    world.tell(1)
+    await settle()
+
+    ((seat,),) = [group.seats for group in graph.groups._groups.values()]
+    task.cancel()
+    seat.offer(cast(Any, None))
+
+    assert direct == [1]
+    await leave([task])
+    assert len(graph.groups) == 0
+
+
+async def test_who_is_not_told_the_same_executes_what_was_read_for_all() -> None:
+    world = World(0)
+    graph = Graph(world)
+    seen: list[list[int]] = [[] for _ in range(5)]
+    tasks = [asyncio.create_task(listen(graph, 0, numbers, is_shared=False)) for numbers in seen]
+    await settle()
+
+    world.write(3)
+    world.tell(3)
+    await settle()
+
+    assert seen == [[1, 2, 3]] * 5
+    assert (len(graph.groups), len(world.feeds), graph.answers) == (1, 1, 15)
+    await leave(tasks)
