@@ -95,7 +95,7 @@ def configure_logs(level: LogLevel, format: LogFormat, stream: TextIO | None = N
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(format)],
         )
     )
-    handler.addFilter(_without_addresses_of_sockets)
+    handler.addFilter(_is_worth_a_line)
     _take_over(handler, threshold)
 
 
@@ -213,9 +213,11 @@ def _json(record: Any, **options: Any) -> str:
         return json.dumps(record, default=str)
 
 
-def _without_addresses_of_sockets(record: logging.LogRecord) -> bool:
-    # Uvicorn writes the address of a socket with its query; the line of our own has the path alone.
-    return not (record.name == "uvicorn.error" and '"WebSocket ' in str(record.msg))
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    # Uvicorn writes the address of a socket with its query, where the line of our own has the path alone; and a trace
+    # for a frame that is no text, which any client may send, and which closes its socket with 1007.
+    text = str(record.msg)
+    return not (record.name == "uvicorn.error" and ('"WebSocket ' in text or text.startswith("Invalid UTF-8")))
 
 
 def _take_over(handler: _Handler, threshold: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, NotRequired, TypedDict, cast
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
@@ -60,12 +60,16 @@ class AttemptError(StrEnum):
 
 
 class AttemptDocument(TypedDict):
-    """One request: when, what the endpoint answered in how many milliseconds, and what went wrong, in one word."""
+    """One request: when, what the endpoint answered in how many milliseconds, and what went wrong, in one word.
+
+    `retry_after_s` is there where the endpoint said how long it wants to be left alone.
+    """
 
     at: datetime
     status_code: int | None
     duration_ms: int
     error: str | None
+    retry_after_s: NotRequired[float]
 
 
 class DeliveryDocument(TypedDict):

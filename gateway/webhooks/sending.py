@@ -7,7 +7,8 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
@@ -25,6 +26,8 @@ MAX_ANSWER_BYTES: Final = 64 * 1024
 # Whoever has answered 200 has it: the rest is read so that the connection can be used again, and not for long.
 ANSWER_TIMEOUT_S: Final = 1.0
 KEEP_ALIVE_S: Final = 20.0
+# A date of HTTP has 29 characters.
+MAX_RETRY_AFTER_LENGTH: Final = 40
 USER_AGENT: Final = "Agora-Webhooks/1"
 _LIMITS: Final = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S)
 
@@ -66,13 +69,16 @@ class Sender:
         """What came of one request; never raises for what the other side does, and takes at most the timeout."""
         at, started = self._now(), time.monotonic()
         status: int | None = None
+        retry_after_s: float | None = None
         error: AttemptError | None
         try:
             target = target_of(url, private=self._guard.private)
             async with asyncio.timeout(self._timeout_s):
                 addresses = await self._guard.addresses(target)
                 headers = signed_headers(id, body, secrets, at)
-                status = await self._post(url, target, addresses, headers, body.encode())
+                response = await self._post(url, target, addresses, headers, body.encode())
+            status = response.status_code
+            retry_after_s = _retry_after_s(response, self._now())
             error = _error_of_status(status)
         except ValidationError:
             error = AttemptError.URL
@@ -85,7 +91,13 @@ class Sender:
         if error is not None:
             await self.close()
         duration_ms = round((time.monotonic() - started) * 1000)
-        return {"at": at, "status_code": status, "duration_ms": duration_ms, "error": error and error.value}
+        attempt: AttemptDocument = {
+            "at": at,
+            "status_code": status,
+            "duration_ms": duration_ms,
+            "error": error and error.value,
+        }
+        return attempt if retry_after_s is None else {**attempt, "retry_after_s": retry_after_s}
 
     async def close(self) -> None:
         """Close the connection, if there is one."""
@@ -96,7 +108,7 @@ class Sender:
 
     async def _post(
         self, url: str, target: Target, addresses: Sequence[str], headers: Mapping[str, str], body: bytes
-    ) -> int:
+    ) -> httpx.Response:
         if url != self._url:
             await self.close()
             self._url = url
@@ -109,7 +121,7 @@ class Sender:
                     raise
         raise Refused(AttemptError.NAME)
 
-    async def _post_to(self, target: Target, address: str, headers: Mapping[str, str], body: bytes) -> int:
+    async def _post_to(self, target: Target, address: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         if self._transport is None:
             self._transport = httpx.AsyncHTTPTransport(verify=self._verify, trust_env=False, limits=_LIMITS)
         host = f"[{address}]" if ":" in address else address
@@ -133,7 +145,7 @@ class Sender:
         finally:
             # A connection whose answer was not read to its end is closed by this.
             await response.aclose()
-        return response.status_code
+        return response
 
 
 async def _drain(response: httpx.Response) -> None:
@@ -145,6 +157,24 @@ async def _drain(response: httpx.Response) -> None:
                 size += len(chunk)
                 if size > MAX_ANSWER_BYTES:
                     return
+
+
+def _retry_after_s(response: httpx.Response, now: datetime) -> float | None:
+    """How long from `now` (naive UTC) an endpoint that failed wants to be left alone; None where it does not say.
+
+    Seconds or a date: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
+    """
+    said = response.headers.get("retry-after", "").strip()[:MAX_RETRY_AFTER_LENGTH]
+    if response.is_success or not said:
+        return None
+    if said.isascii() and said.isdigit():
+        return float(said)
+    try:
+        until = parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    ahead = until.replace(tzinfo=UTC) if until.tzinfo is None else until
+    return max(0.0, (ahead - now.replace(tzinfo=UTC)).total_seconds())
 
 
 def _error_of_status(status: int) -> AttemptError | None:

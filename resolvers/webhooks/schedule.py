@@ -15,6 +15,8 @@ GIVE_UP_AFTER: Final = timedelta(days=3)
 MAX_DEAD_IN_A_ROW: Final = 2
 JITTER: Final = 0.1
 GONE: Final = 410
+# What an endpoint may ask for at most: as long as we would wait by ourselves in the end.
+MAX_RETRY_AFTER_S: Final = 43_200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,11 @@ def judge(
     jitter: float,
     schedule: Schedule = SCHEDULE,
 ) -> Verdict:
-    """What becomes of the event `seq`, the next of this endpoint, and of the endpoint, by this attempt."""
+    """What becomes of the event `seq`, the next of this endpoint, and of the endpoint, by this attempt.
+
+    An endpoint that said when to come back is not asked before, for 12 hours at most; nor is it asked sooner than
+    planned, or later than the last attempt.
+    """
     if is_success(attempt):
         settled = {"cursor": seq, "head": None, "next_attempt_at": None, "dead_in_a_row": 0}
         return Verdict(DeliveryState.DELIVERED, {**settled, "last_delivered_at": attempt["at"]}, None)
@@ -73,7 +79,8 @@ def judge(
     last = since + schedule.give_up_after
     if now >= last:
         return _dead_letter(endpoint, seq, now)
-    again = min(now + timedelta(seconds=schedule.delay_s(tries, jitter)), last)
+    asked_s = min(attempt.get("retry_after_s", 0.0), MAX_RETRY_AFTER_S)
+    again = min(now + timedelta(seconds=max(schedule.delay_s(tries, jitter), asked_s)), last)
     waiting = {"head": {"seq": seq, "tries": tries, "first_tried_at": since}, "next_attempt_at": again}
     return Verdict(DeliveryState.PENDING, waiting, again)
 

@@ -12,6 +12,8 @@ import httpx
 import pytest
 import structlog
 from starlette.types import Receive, Scope, Send
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from gateway.access import Access
 from gateway.drain import Drain
@@ -141,6 +143,24 @@ def test_libraries_that_quote_commands_stay_quiet_even_at_debug() -> None:
     logging.getLogger("uvicorn.error").info("Started server process [%d]", 7)
 
     assert [line["event"] for line in written(stream)] == ["Started server process [7]"]
+
+
+async def test_a_frame_that_is_no_text_leaves_no_line() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    stream = io.StringIO()
+    configure_logs(LogLevel.INFO, LogFormat.JSON, stream)
+    async with serving(app) as address, connect(f"ws://{address}/graphql", compression=None) as socket:
+        await socket.send(b"\xff\xfe\xfd", text=True)
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1007
+    assert [line for line in written(stream) if line["level"] != "info"] == []
 
 
 def test_a_second_configuration_replaces_the_first() -> None:

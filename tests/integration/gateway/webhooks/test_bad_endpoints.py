@@ -118,6 +118,34 @@ async def test_what_an_endpoint_answers(reply: object, outcome: tuple[int | None
     assert len(receiver.got) == 1
 
 
+@pytest.mark.parametrize(
+    ("said", "code", "seconds"),
+    [
+        ("120", 503, 120.0),
+        ("0", 429, 0.0),
+        ("Wed, 21 Oct 2026 07:30:00 GMT", 503, 120.0),
+        ("Wed, 21 Oct 2026 07:00:00 GMT", 503, 0.0),
+        ("Wed, 21 Oct 2026 07:30:00 -0000", 500, 120.0),
+        ("9" * 30, 503, 1e30),
+        ("-5", 503, None),
+        ("soon", 503, None),
+        ("٣", 503, None),
+        ("Wed, 99 Oct 2026 99:99:99 GMT", 503, None),
+        ("", 503, None),
+        ("120", 204, None),
+    ],
+)
+async def test_when_an_endpoint_wants_to_be_asked_again(said: str, code: int, seconds: float | None) -> None:
+    raw = f"HTTP/1.1 {code} Whatever\r\nContent-Length: 0\r\nRetry-After: {said}\r\n\r\n".encode()
+    at = datetime(2026, 10, 21, 7, 28)
+    to = Sender(Guard(private=True), ssl.create_default_context(), timeout_s=TIMEOUT_S, now=lambda: at)
+    async with receiving(answers(raw)) as receiver:
+        attempt = await to.send(receiver.url, "whd_1", "{}", [SECRET])
+        await to.close()
+
+    assert attempt.get("retry_after_s") == seconds
+
+
 async def test_an_answer_that_drips_is_not_waited_for() -> None:
     async with receiving(drip) as receiver:
         assert await send(sender(timeout_s=30), receiver.url) == (200, None)

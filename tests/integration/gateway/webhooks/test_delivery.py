@@ -90,6 +90,19 @@ async def test_what_fails_is_tried_again_and_holds_back_what_follows(office: Off
     assert log[0]["attempt_count"] == receiver.seqs.count(seqs[0])
 
 
+async def test_an_endpoint_that_says_when_to_come_back_is_left_alone_until_then(office: Office) -> None:
+    async with receiving(status(503, "Retry-After: 600")) as receiver, office.worker():
+        endpoint = await office.endpoint(receiver.url)
+        await office.happen(1)
+        waiting = await office.until(endpoint, lambda each: each["next_attempt_at"] is not None)
+
+    (delivery,) = await office.log(endpoint)
+    assert waiting["next_attempt_at"] == delivery["next_attempt_at"]
+    assert delivery["next_attempt_at"] is not None
+    assert 599 < (delivery["next_attempt_at"] - delivery["attempts"][0]["at"]).total_seconds() < 605
+    assert len(receiver.got) == 1
+
+
 async def test_an_endpoint_that_is_dead_or_slow_holds_up_no_other(office: Office) -> None:
     async def never(request: Received, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()

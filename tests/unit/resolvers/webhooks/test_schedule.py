@@ -56,6 +56,29 @@ def test_jitter_moves_an_attempt_by_a_tenth_and_never_past_the_third_day(jitter:
         assert 0.9 * planned - 0.001 <= wait <= 1.1 * planned + 0.001
 
 
+@pytest.mark.parametrize(
+    ("asked_s", "waits_s"),
+    [(0.0, 5), (1.0, 5), (90.0, 90), (43_200.0, 43_200), (43_201.0, 43_200), (1e30, 43_200)],
+)
+def test_an_endpoint_that_says_when_to_come_back_is_not_asked_before(asked_s: float, waits_s: float) -> None:
+    said: Any = {**attempt(START, 503), "retry_after_s": asked_s}
+
+    verdict = judge(endpoint(), 7, said, START, jitter=0.5)
+
+    assert verdict.next_attempt_at == START + timedelta(seconds=waits_s)
+
+
+def test_what_an_endpoint_asks_for_does_not_move_the_last_attempt() -> None:
+    at = START + timedelta(days=3) - timedelta(hours=1)
+    known = endpoint(head={"seq": 7, "tries": 13, "first_tried_at": START})
+
+    said: Any = {**attempt(at, 429), "retry_after_s": 40_000.0}
+
+    verdict = judge(known, 7, said, at, jitter=0.5)
+
+    assert verdict.next_attempt_at == START + timedelta(days=3)
+
+
 def test_a_success_moves_the_place_and_forgets_what_failed() -> None:
     known = endpoint(head={"seq": 7, "tries": 3, "first_tried_at": START}, dead_in_a_row=1)
 
