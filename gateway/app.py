@@ -36,9 +36,11 @@ from gateway.identity.authenticate import open_authenticator
 from gateway.identity.development import DevelopmentIssuer
 from gateway.identity.ended import EndedIdentities
 from gateway.identity.uses import KeyUses
+from gateway.live.attention import Attention
 from gateway.live.collector import GroupCollector, HubCollector
 from gateway.live.groups import Groups
 from gateway.live.hub import Hub
+from gateway.live.presence import Presence
 from gateway.live.sharing import Sharings
 from gateway.master_key import master_key
 from gateway.metrics import Metrics
@@ -83,6 +85,7 @@ class _Data:
     hub: Hub
     contexts: Contexts
     keys: PersonKeys
+    presence: Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,7 @@ async def open_gateway(
             metrics=metrics,
             budgets=budgets,
             streams=groups,
+            here=data.presence.here,
         )
         places = Places(
             metrics, per_client=settings.max_sockets_per_client, per_address=settings.max_sockets_per_address
@@ -215,6 +219,8 @@ async def _open_data(
     commits = await stack.enter_async_context(CommitLoops(database, on_batch=metrics.batch))
     hub = await stack.enter_async_context(Hub(database))
     metrics.registry.register(HubCollector(hub))
+    presence = await stack.enter_async_context(Presence(database))
+    attention = await stack.enter_async_context(Attention(hub, presence.called))
     contexts = Contexts(
         database,
         commits,
@@ -226,8 +232,9 @@ async def _open_data(
         default_tier=Tier(settings.default_tier.upper()),
         services=services,
         private_webhooks=settings.webhooks_allow_private,
+        attention=attention,
     )
-    return _Data(database, commits, hub, contexts, keys)
+    return _Data(database, commits, hub, contexts, keys, presence)
 
 
 async def _stop(

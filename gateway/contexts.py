@@ -14,6 +14,7 @@ from datastores.person_keys import PersonKeys
 from datastores.wallets import RateSource
 from gateway.identity.identities import Identity, Partner, Person
 from resolvers.accounts import sign_in
+from resolvers.attention import Always, Attention
 from resolvers.context import ANONYMOUS, Context, Hub, Viewer
 from resolvers.services import Service
 
@@ -25,7 +26,7 @@ class Contexts:
 
     Money comes in and goes out through `rails` alone, is exchanged at `rates`, and acts cost `fees`. `default_tier` is
     that of wallets that have none of their own. `services` are those of others that are connected. Webhooks
-    go to private addresses only with `private_webhooks`.
+    go to private addresses only with `private_webhooks`. What nobody looks at, by `attention`, is not told.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Contexts:
         default_tier: Tier,
         services: Mapping[str, Service] | None = None,
         private_webhooks: bool = False,
+        attention: Attention | None = None,
     ) -> None:
         self._database = database
         self._commits = commits
@@ -52,6 +54,7 @@ class Contexts:
         self._default_tier = default_tier
         self._services = services or {}
         self._private_webhooks = private_webhooks
+        self._attention = attention or Always()
         self._users: OrderedDict[tuple[str, str, float | None], str] = OrderedDict()
 
     async def open(self, identity: Identity, request_id: str) -> Context:
@@ -73,6 +76,7 @@ class Contexts:
             default_tier=self._default_tier,
             services=self._services,
             private_webhooks=self._private_webhooks,
+            attention=self._attention,
         )
 
     async def _viewer(self, identity: Identity) -> Viewer:

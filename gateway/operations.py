@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import AbstractContextManager, AsyncExitStack, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Final, Literal, Protocol
@@ -30,6 +30,7 @@ Transport = Literal["http", "sse", "websocket"]
 _log = structlog.get_logger(__name__)
 
 OpenContext = Callable[[Identity, str], Awaitable[Context]]
+Here = Callable[[str | None], AbstractContextManager[object]]
 
 
 class Graph(Protocol):
@@ -99,7 +100,8 @@ class Operations:
 
     An operation takes its cost out of its client's bucket before it runs, and what it did not use goes back once it has
     answered. A subscription pays once: what others do must not empty the bucket of whoever listens. It may share its
-    answers through `streams`, unless they are to tell what they cost its client.
+    answers through `streams`, unless they are to tell what they cost its client. For as long as it runs its reader is
+    `here`.
     """
 
     def __init__(
@@ -112,9 +114,11 @@ class Operations:
         metrics: Metrics,
         budgets: Budgets,
         streams: Streams | None = None,
+        here: Here = nullcontext,
     ) -> None:
         self._graph = graph
         self._streams = streams
+        self._here = here
         self._documents = documents
         self._open_context = open_context
         self._deadline_s = deadline_s
@@ -174,7 +178,10 @@ class Operations:
             # What is shared has a place to listen from of its own.
             context = replace(opened, listening=Listening(on_live=alone.is_live))
             tells_cost = is_cost_wanted(prepared)
-            async with aclosing(self._answers(prepared, context, outlet, is_shared=not tells_cost)) as answers:
+            async with AsyncExitStack() as stack:
+                stack.enter_context(self._here(context.viewer.user_id))
+                answers = self._answers(prepared, context, outlet, is_shared=not tells_cost)
+                await stack.enter_async_context(aclosing(answers))
                 async for answer in answers:
                     if isinstance(answer, bytes):
                         pass

@@ -19,6 +19,7 @@ from datastores.mongo import Database, Document
 from datastores.person_keys import PersonKeys
 from datastores.wallets import RateSource, SandboxRates
 
+from .attention import Always, Attention
 from .audiences import WHOLE, Listening
 from .services import Service
 
@@ -116,7 +117,8 @@ class Context:
     `rails` are those through which money may be asked to come in or go out; `rates` says what currencies are worth,
     None where nobody does; `fees` are what acts cost; `default_tier` is that of wallets that have none of their own;
     `keys` open what is sealed for people; `services` are those of others that are connected, by name. Webhooks go
-    to private addresses only with `private_webhooks`. `listening` says how streams are followed.
+    to private addresses only with `private_webhooks`. `listening` says how streams are followed,
+    `attention` what somebody looks at.
     """
 
     database: Database
@@ -133,6 +135,7 @@ class Context:
     services: Mapping[str, Service] = field(default_factory=dict)
     private_webhooks: bool = False
     listening: Listening = WHOLE
+    attention: Attention = field(default_factory=Always)
     loaders: dict[object, DataLoader[Any, Any]] = field(default_factory=dict)
 
     def service(self, name: str) -> Service:

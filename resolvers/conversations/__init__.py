@@ -12,6 +12,7 @@ from .lists import (
     unread_message_counts,
 )
 from .membership import add_members, ensure_order_conversation, mark_read, remove_member, start_conversation
+from .presence import PRESENCE, presence
 from .sending import (
     add_reaction,
     delete_message,
@@ -23,6 +24,7 @@ from .sending import (
 from .streams import conversation_updated, event_cursor, inbox, message_added, set_typing, typing
 
 __all__ = [
+    "PRESENCE",
     "add_members",
     "add_reaction",
     "by_id",
@@ -41,6 +43,7 @@ __all__ = [
     "messages",
     "messages_by_id",
     "post_money_message",
+    "presence",
     "reactions",
     "remove_member",
     "remove_reaction",

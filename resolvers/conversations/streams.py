@@ -13,6 +13,7 @@ from datastores.errors import StreamGapError, ValidationError
 from datastores.mongo import Document
 from datastores.paging import decode_cursor, encode_cursor
 from datastores.signals import publish
+from resolvers.attention import looking
 from resolvers.audiences import DELIVERY, Delivery, Listening
 from resolvers.context import Context
 from resolvers.streams import follow, merged, signals
@@ -31,9 +32,11 @@ def event_cursor(conversation_id: str, n: int) -> str:
 async def set_typing(ctx: Context, *, conversation_id: str, typing: bool) -> None:
     """Tell the other members that the viewer is typing, or is not any more; nothing is kept.
 
-    Raises NotFoundError unless the viewer is a member.
+    Nothing is written where nobody looks. Raises NotFoundError unless the viewer is a member.
     """
     await conversation_of_viewer(ctx, conversation_id)
+    if not ctx.attention.is_wanted(TYPING, conversation_id):
+        return
     message = {"user_id": ctx.viewer.person(), "typing": typing}
     await publish(ctx.database, TYPING, conversation_id, message)
 
@@ -87,7 +90,7 @@ async def conversation_updated(
                 yield await _event(ctx, conversation_id, change)
             if not is_caught_up and last >= head:
                 is_caught_up = True
-                moved = await _member_ids(ctx, conversation_id)
+                moved = await member_ids(ctx, conversation_id)
             members, hearers = await _members(ctx, conversation_id, moved)
             for member in members:
                 cursor = event_cursor(conversation_id, last)
@@ -125,9 +128,9 @@ async def typing(ctx: Context, *, conversation_id: str) -> AsyncGenerator[Docume
     """Who of the others begins and ends typing; ends where the viewer is no member any more."""
     await _start(ctx, conversation_id, None)
     told = signals(ctx, TYPING, conversation_id, key=lambda message: message["user_id"])
-    async with aclosing(told):
+    async with looking(ctx.database, ctx.attention, TYPING, conversation_id), aclosing(told):
         async for message in told:
-            members = await _member_ids(ctx, conversation_id)
+            members = await member_ids(ctx, conversation_id)
             if not _hears(ctx, members):
                 return
             if message["user_id"] != ctx.viewer.user_id:
@@ -270,7 +273,8 @@ def _as_joined(row: Document) -> Document:
     }
 
 
-async def _member_ids(ctx: Context, conversation_id: str) -> list[str]:
+async def member_ids(ctx: Context, conversation_id: str) -> list[str]:
+    """Who is in the conversation now, at most 250; nobody where there is none."""
     (conversation,) = await store.by_ids(ctx.database, [conversation_id])
     return [] if conversation is None else conversation["member_ids"]
 
@@ -281,7 +285,7 @@ async def _members(
     """The memberships of these people, none where the viewer is no member any more; and who hears, for an audience."""
     if not user_ids:
         return [], None
-    hearers = await _member_ids(ctx, conversation_id)
+    hearers = await member_ids(ctx, conversation_id)
     if not _hears(ctx, hearers):
         return [], None
     members = await store.memberships(ctx.database, [(conversation_id, user_id) for user_id in user_ids])

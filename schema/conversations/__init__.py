@@ -29,6 +29,7 @@ from .types import (
     MarkConversationReadResult,
     MessageEvent,
     MessageResult,
+    PresenceEvent,
     Reaction,
     ReactionInput,
     RemoveConversationMemberInput,
@@ -271,6 +272,18 @@ class Subscription:
     )
     async def typing(self, info: Info, conversation_id: Where) -> AsyncGenerator[Document, None]:
         async for event in use_cases.typing(info.context, conversation_id=conversation_id):
+            yield event
+
+    @root(
+        PresenceEvent,
+        subscription=True,
+        description=(
+            "Who of the others is here, and then who comes and goes: gone is who has not listened for 3 seconds. "
+            "Nothing is kept, and nothing is written while nobody asks. Ends where the viewer is no member any more."
+        ),
+    )
+    async def presence(self, info: Info, conversation_id: Where) -> AsyncGenerator[Document, None]:
+        async for event in use_cases.presence(info.context, conversation_id=conversation_id):
             yield event
 
 

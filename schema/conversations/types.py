@@ -124,6 +124,15 @@ class TypingEvent:
     typing: bool = plain(description="True at the beginning, false at the end. Take it back yourself after a while.")
 
 
+@strawberry.type(description="Another member comes or goes. Told live only.")
+class PresenceEvent:
+    conversation_id: strawberry.ID = plain(description="Where.")
+    user: User | None = loads(User, key="user_id", description="Who.")
+    online: bool = plain(
+        description="Whether they are here: whoever listens to any subscription is. Until told, take nobody to be here."
+    )
+
+
 @strawberry.input(description="Whom to talk with.")
 class StartConversationInput:
     member_ids: list[strawberry.ID] = strawberry.field(

@@ -1,0 +1,81 @@
+"""Who looks: what passes between people and is not kept is told only while somebody, in any process, looks at it.
+
+Whoever looks says so at once and every 20 s, by a signal to all processes; what was said holds for 50 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from datastores.mongo import Database, Document
+from datastores.signals import publish
+
+CALLS: Final = "attention"
+EVERYWHERE: Final = "everywhere"
+CALL_EVERY_S: Final = 20.0
+CALL_HOLDS_S: Final = 50.0
+
+_log: Final = logging.getLogger(__name__)
+People = Callable[[], Awaitable[Sequence[str]]]
+
+
+class Attention(Protocol):
+    """What somebody looks at, in any process; see `gateway/live/attention.py`."""
+
+    def is_wanted(self, channel: str, topic: str) -> bool:
+        """Whether somebody looks at this, or it is not known yet."""
+        ...
+
+    async def until_wanted(self, channel: str, topic: str) -> None:
+        """Return once this process knows that somebody looks at this, or after 5 s."""
+        ...
+
+
+class Always:
+    """An attention that never ends, for contexts of no process in particular."""
+
+    def is_wanted(self, channel: str, topic: str) -> bool:
+        return True
+
+    async def until_wanted(self, channel: str, topic: str) -> None:
+        return None
+
+
+async def call(database: Database, channel: str, topic: str, *, people: Sequence[str] = (), is_first: bool) -> None:
+    """Tell every process that somebody looks at this; the `people` are those whom it is about, at most 250."""
+    message: Document = {"channel": channel, "topic": topic, "people": list(people), "is_first": is_first}
+    await publish(database, CALLS, EVERYWHERE, message)
+
+
+async def nobody() -> Sequence[str]:
+    """No people in particular."""
+    return ()
+
+
+@asynccontextmanager
+async def looking(
+    database: Database, attention: Attention, channel: str, topic: str, people: People = nobody
+) -> AsyncIterator[None]:
+    """For as long as the block runs every process knows that somebody looks at this; this one from the beginning."""
+    await call(database, channel, topic, people=await people(), is_first=True)
+    await attention.until_wanted(channel, topic)
+    renewing = asyncio.create_task(_renew(database, channel, topic, people), name=f"look at {channel}")
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def _renew(database: Database, channel: str, topic: str, people: People) -> None:
+    while True:
+        await asyncio.sleep(CALL_EVERY_S)
+        try:
+            await call(database, channel, topic, people=await people(), is_first=False)
+        except Exception as error:
+            # The database is away; what was said holds for another while.
+            _log.warning("attention was not renewed: %s", type(error).__name__)
