@@ -1,6 +1,6 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-deploy dev simulate test test-unit test-integration test-contract test-clients test-browser test-federation supergraph test-deploy fuzz bench-ledger bench-graphql bench-live bench-topologies graphiql faults lint format lock clean
+.PHONY: help setup setup-dev setup-bench setup-deploy dev simulate test test-unit test-integration test-contract test-clients test-browser test-federation supergraph test-deploy fuzz bench-ledger bench-graphql bench-live bench-topologies graphiql faults faults-live lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -84,6 +84,10 @@ bench-live: setup-bench ## Measure streams: what they hold, what a message costs
 
 faults: setup-dev ## Kill, stop and cut off real nodes and processes, and prove what was promised (ROUNDS=10 SEED=)
 	$(BIN)/python -m tests.faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+faults-live: setup-dev ## The same for streams and webhooks: whoever listens has 1..N in the end (ROUNDS=8 SEED=)
+	@if command -v npm >/dev/null; then cd examples/typescript && npm ci --no-audit --no-fund --silent && npm run --silent build; fi
+	$(BIN)/python -m tests.faults.live --rounds $(if $(filter file,$(origin ROUNDS)),8,$(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 graphiql: ## Build GraphiQL's static files again from their sources (needs Node)
 	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }

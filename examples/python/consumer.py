@@ -44,8 +44,16 @@ MAX_PAUSE_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
 
 
+# What is refused for these reasons is refused again; anything else passes.
+LASTING = {"UNAUTHENTICATED", "FORBIDDEN", "INVALID_INPUT", "BAD_REQUEST", "GRAPHQL_VALIDATION_FAILED"}
+
+
 class Missed(Exception):
     """An event came whose forerunner did not."""
+
+
+class NotAnswered(Exception):
+    """The graph cannot answer now."""
 
 
 class Journal:
@@ -132,7 +140,9 @@ class Feed:
                 response = await client.post(self._graph, json={"query": PAGE, "variables": variables})
                 answer = response.raise_for_status().json()
                 if "errors" in answer:
-                    raise SystemExit(answer["errors"][0]["message"])
+                    first = answer["errors"][0]
+                    lasts = first.get("extensions", {}).get("code") in LASTING
+                    raise (SystemExit if lasts else NotAnswered)(first["message"])
                 page = answer["data"]["paymentEvents"]
                 for event in page["nodes"]:
                     journal.accept(event)
@@ -174,7 +184,7 @@ async def follow(feed: Feed, journal: Journal) -> None:
                     print(line_of(event), flush=True)
         except Missed as missed:
             print(f"reading on: {missed}", file=sys.stderr, flush=True)
-        except (OSError, httpx.HTTPError, WebSocketException) as error:
+        except (OSError, httpx.HTTPError, WebSocketException, NotAnswered) as error:
             print(f"broken off: {error!r}", file=sys.stderr, flush=True)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, MAX_PAUSE_S)
@@ -206,7 +216,7 @@ async def receive(feed: Feed, journal: Journal, port: int, secret: str) -> None:
                 headers, body = await read_request(reader)
                 try:
                     status = await answer(headers, body)
-                except (OSError, httpx.HTTPError, Missed):
+                except (OSError, httpx.HTTPError, Missed, NotAnswered):
                     # Not kept, so not taken: it comes again.
                     status = 503
                 writer.write(f"HTTP/1.1 {status} -\r\nContent-Length: 0\r\n\r\n".encode())

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -99,6 +100,23 @@ describe('the reference consumer in TypeScript', () => {
 
     assert.deepEqual(kept(state), await feed());
     assert.deepEqual(report(state), [0, `${there} events, complete`]);
+  });
+
+  test('waits where a server breaks its first connection off at once', async () => {
+    let connections = 0;
+    const server = createServer((socket) => {
+      connections += 1;
+      socket.on('error', () => {}).destroy();
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const AGORA_URL = `http://127.0.0.1:${server.address().port}/graphql`;
+
+    // It ended by itself within a moment, for want of anything to wait for.
+    await running(['follow', join(folder, 'broken')], { AGORA_URL }, async () => {
+      while (connections === 0) await sleep(10);
+      await sleep(1_500);
+    });
+    server.close();
   });
 
   test('receives webhooks, and reads what it missed', async () => {

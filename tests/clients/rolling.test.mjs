@@ -9,6 +9,7 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ApolloClient, gql, InMemoryCache } from '@apollo/client/core/index.js';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions/index.js';
+import { Client, subscriptionExchange } from '@urql/core';
 import { createClient as createEventsClient } from 'graphql-sse';
 import { createClient } from 'graphql-ws';
 import { bearer, conversationOfAliceAndBob, say, WebSocket } from './town.mjs';
@@ -123,8 +124,12 @@ describe('a rolling restart of two gateways', () => {
       createClient({
         url: url.replace('http', 'ws'), webSocketImpl: WebSocket, connectionParams: bearer('bob'), retryAttempts: 0,
       });
-    const sockets = [socket(), socket()];
+    const sockets = [socket(), socket(), socket()];
     const apollo = new ApolloClient({ link: new GraphQLWsLink(sockets[1]), cache: new InMemoryCache() });
+    const forwardSubscription = (request) => ({
+      subscribe: (sink) => ({ unsubscribe: sockets[2].subscribe({ ...request, query: request.query ?? '' }, sink) }),
+    });
+    const urql = new Client({ url, exchanges: [subscriptionExchange({ forwardSubscription })], preferGetMethod: false });
     const events = createEventsClient({ url, headers: () => bearer('bob'), retryAttempts: 0 });
     const sink = (next, end) => ({
       next: ({ data, errors }) => (errors ? end() : next(data)), error: end, complete: end,
@@ -136,6 +141,10 @@ describe('a rolling restart of two gateways', () => {
         const heard = apollo.subscribe({ query: gql(ADDED), variables: { id, after } }).subscribe({
           next: ({ data, error }) => (error ? end() : next(data)), error: end, complete: end,
         });
+        return () => heard.unsubscribe();
+      },
+      urql: (after, next, end) => {
+        const heard = urql.subscription(ADDED, { id, after }).subscribe(({ data, error }) => (error ? end() : next(data)));
         return () => heard.unsubscribe();
       },
     };

@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from datastores.local.launch import launch
+from datastores.local.programs import HOST
 
 START_TIMEOUT_S: Final = 10.0
 END_TIMEOUT_S: Final = 100.0
@@ -72,11 +74,24 @@ class Child:
             return await self._process.wait()
 
     def last_words(self) -> str:
-        """The end of what it printed."""
+        """The end of what it printed, and its exit status, if it has one."""
         printed = self._output.read_text(errors="replace") if self._output.exists() else ""
-        return printed[-2_000:]
+        status = self._process.returncode if self._process is not None else None
+        return printed[-2_000:] + ("" if status is None else f"\n(exit status {status})")
 
 
 def python(module: str, plan: dict[str, Any]) -> list[str]:
     """The command that runs a module of ours with this plan as its one argument."""
     return [sys.executable, "-m", module, json.dumps(plan)]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many ports of this machine that nobody listens at now."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from datastores.local.programs import HOST, Client, Mongod, find_program
 from tests.faults.networks import Network
-from tests.faults.processes import Child
+from tests.faults.processes import Child, free_ports
 
 NODES: Final = 3
 ELECTION_TIMEOUT_MS: Final = 2_000
@@ -52,7 +51,7 @@ class ReplicaSet:
         self.network = network
         self._name = mongod.replica_set
         hosts = network.addresses if network else [HOST] * NODES
-        ports = [27017] * NODES if network else _free_ports(NODES)
+        ports = [27017] * NODES if network else free_ports(NODES)
         prefixes = [network.prefix(i) if network else [] for i in range(NODES)]
         self.nodes = [Node(mongod, folder, i, hosts[i], ports[i], prefixes[i]) for i in range(NODES)]
 
@@ -134,14 +133,3 @@ async def replica_set(folder: Path, network: Network | None) -> AsyncIterator[Re
         yield replicas
     finally:
         await replicas.stop()
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

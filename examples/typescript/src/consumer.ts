@@ -42,7 +42,7 @@ const LIVE = `subscription ($after: Cursor) { paymentEvents(after: $after) { ${F
 const MAX_BODY_BYTES = 64 * 1024;
 const FIRST_LOOK_MS = 500;
 const MAX_PAUSE_MS = 5_000;
-const ANSWER_TIMEOUT_MS = 15_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 
 class Missed extends Error {}
 
@@ -137,16 +137,29 @@ class Feed {
   /** Takes everything past the place. */
   async catchUp(journal: Journal): Promise<void> {
     for (;;) {
+      const page = await this.page(journal.cursor);
+      for (const event of page.nodes) journal.accept(event);
+      if (!page.pageInfo.hasNextPage) return;
+    }
+  }
+
+  private async page(after: string | null): Promise<Page> {
+    // A timer of our own, since that of AbortSignal.timeout does not keep the process running: where a server ends the very
+    // first connection at once, fetch never settles, and Node.js would exit for want of anything to wait for.
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error('no answer in time')), ANSWER_TIMEOUT_MS);
+    try {
       const response = await fetch(this.url, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', ...this.headers },
-        body: JSON.stringify({ query: PAGE, variables: { after: journal.cursor } }),
-        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+        body: JSON.stringify({ query: PAGE, variables: { after } }),
+        signal: late.signal,
       });
-      const answer = (await response.json()) as { data?: { paymentEvents: Page }; errors?: { message: string }[] };
-      if (!answer.data) throw new Error(answer.errors?.[0]?.message ?? `status ${response.status}`);
-      for (const event of answer.data.paymentEvents.nodes) journal.accept(event);
-      if (!answer.data.paymentEvents.pageInfo.hasNextPage) return;
+      const answer = (await response.json()) as { data?: { paymentEvents: Page | null }; errors?: { message: string }[] };
+      if (!answer.data?.paymentEvents) throw new Error(answer.errors?.[0]?.message ?? `status ${response.status}`);
+      return answer.data.paymentEvents;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
