@@ -87,6 +87,8 @@ STREAMS = [
     ("group", "conversationUpdated(conversationId: $id) { __typename }"),
     ("group", "messageAdded(conversationId: $id) { cursor }"),
     ("conversation", "typing(conversationId: $id) { typing }"),
+    ("conversation", "presence(conversationId: $id) { online }"),
+    ("group", "presence(conversationId: $id) { online }"),
     ("wallet", "balanceChanged(walletId: $id) { cursor }"),
     ("order", "orderUpdated(orderId: $id) { cursor }"),
 ]

@@ -155,6 +155,22 @@ async def test_a_conversation_that_was_left_or_is_gone_brings_nothing_to_its_old
     assert gone["extensions"]["code"] == "NOT_FOUND"
 
 
+@pytest.mark.parametrize("stream", sorted(OF_A_CONVERSATION))
+async def test_a_group_that_all_have_left_is_gone_for_each_of_them(town: Town, stream: str) -> None:
+    one, other = await newcomer(town), await newcomer(town)
+    ids = {who: await town.id_of(who) for who in (one, other)}
+    made = await done(town, one, "startConversation", "conversation { id }", memberIds=[ids[other]], title="Brief")
+    chat = made["conversation"]["id"]
+    cursor = (await say(town, one, chat, "Heard"))["cursor"]
+    for who in (other, one):
+        await done(town, who, "removeConversationMember", conversationId=chat, userId=ids[who])
+
+    answers = [await refused(town, who, stream, chat, after) for who in (one, other) for after in (cursor, None)]
+
+    assert {answer["extensions"]["code"] for answer in answers} == {"NOT_FOUND"}
+    assert answers == [answers[0]] * 4
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 async def test_nobody_is_told_about_cursors_before_it_is_known_who_asks(town: Town, stream: str) -> None:
     it = await scene(town)

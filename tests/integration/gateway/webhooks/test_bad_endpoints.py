@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from gateway.webhooks import sending
 from gateway.webhooks.guard import Guard
 from gateway.webhooks.sending import MAX_ANSWER_BYTES, Sender
 from tests.integration.gateway.webhooks.offices import Office
@@ -144,6 +145,31 @@ async def test_when_an_endpoint_wants_to_be_asked_again(said: str, code: int, se
         await to.close()
 
     assert attempt.get("retry_after_s") == seconds
+
+
+async def test_an_answer_that_comes_too_late_is_taken_for_no_other() -> None:
+    late = asyncio.Event()
+
+    async def after_the_second_request(request: Received, writer: asyncio.StreamWriter) -> None:
+        if request.id == "whd_1":
+            await late.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        else:
+            late.set()
+            await asyncio.sleep(TIMEOUT_S / 5)
+            writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
+    async with receiving(after_the_second_request) as receiver:
+        to = sender()
+        first = await to.send(receiver.url, "whd_1", "{}", [SECRET])
+        second = await to.send(receiver.url, "whd_2", "{}", [SECRET])
+        await to.close()
+
+    assert (first["status_code"], first["error"]) == (None, "TIMEOUT")
+    assert TIMEOUT_S * 1000 <= first["duration_ms"] < 10_000
+    assert (second["status_code"], second["error"]) == (500, "STATUS")
+    # As it is in earnest: whoever answers after a minute is not waited for.
+    assert sending.TIMEOUT_S < 60
 
 
 async def test_an_answer_that_drips_is_not_waited_for() -> None:
