@@ -20,6 +20,7 @@ from .deliveries import (
     delivery_id,
     note_attempt,
     queue_again,
+    queue_notices,
     queue_test,
     queued,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "endpoints_of",
     "note_attempt",
     "queue_again",
+    "queue_notices",
     "queue_test",
     "queued",
     "replace_secrets",

@@ -75,7 +75,8 @@ class AttemptDocument(TypedDict):
 class DeliveryDocument(TypedDict):
     """What became of one event at one endpoint; `_id` is its `webhook-id`. The newest 20 attempts are kept.
 
-    A test has neither event nor number. `queued_at` is set while it is to be sent once, out of turn.
+    What is no event has neither its id nor a number, and may say in `about` what it is of. `queued_at` is set while it
+    is to be sent once, out of turn.
     """
 
     _id: str
@@ -92,6 +93,7 @@ class DeliveryDocument(TypedDict):
     delivered_at: datetime | None
     queued_at: datetime | None
     forgotten_at: datetime
+    about: NotRequired[Document]
 
 
 def delivery_id(endpoint_id: str, event_id: str) -> str:
@@ -131,10 +133,16 @@ async def note_attempt(
 
 async def queue_test(database: Database, draft: DeliveryDocument) -> DeliveryDocument:
     """A test that waits to be sent: the one that waits already, or this one."""
-    waiting: Document = {"endpoint_id": draft["endpoint_id"], "queued_at": {"$type": "date"}, "event_id": None}
+    waiting: Document = {"endpoint_id": draft["endpoint_id"], "queued_at": {"$type": "date"}, "type": draft["type"]}
     if (found := await database.find_one(DELIVERIES, waiting)) is None:
         await database.insert_one(DELIVERIES, found := cast(Document, {**draft}))
     return cast(DeliveryDocument, found)
+
+
+async def queue_notices(database: Database, drafts: Sequence[DeliveryDocument]) -> None:
+    """Have these sent once, out of turn; one that is there already stays as it is."""
+    for draft in drafts:
+        await database.update_one(DELIVERIES, {"_id": draft["_id"]}, {"$setOnInsert": dict(draft)}, upsert=True)
 
 
 async def queue_again(database: Database, partner_id: str, id: str, now: datetime) -> DeliveryDocument:

@@ -205,6 +205,7 @@ class Deliverer:
             return None
         self._report(ctx, endpoint, message, attempt, verdict)
         if verdict.disabled is not None:
+            await webhooks.tell_of_disabled(ctx, endpoint, verdict.disabled)
             raise LostEndpoint
         changed: Mapping[str, Any] = {**endpoint, **verdict.changes}
         return changed  # type: ignore[return-value]  # the same keys

@@ -22,6 +22,7 @@ from .sending import (
     send_message,
 )
 from .streams import conversation_updated, event_cursor, inbox, message_added, set_typing, typing
+from .unread import unread_changed
 
 __all__ = [
     "PRESENCE",
@@ -52,6 +53,7 @@ __all__ = [
     "start_conversation",
     "titles",
     "typing",
+    "unread_changed",
     "unread_counts",
     "unread_message_counts",
 ]

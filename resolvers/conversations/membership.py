@@ -24,6 +24,7 @@ from resolvers.texts import trimmed, trimmed_or_none
 from .access import check_id
 from .sending import LOOP
 from .streams import publish_read_marker
+from .unread import publish_unread
 
 MAX_TITLE: Final = 140
 
@@ -105,6 +106,7 @@ async def mark_read(ctx: Context, *, conversation_id: str, seq: int) -> ReadMark
     marker = await ctx.commits[LOOP].submit(store.MarkRead(conversation_id, viewer_id, seq))
     if marker.moved:
         await publish_read_marker(ctx, marker.membership)
+        await publish_unread(ctx, conversation_id)
     return marker
 
 

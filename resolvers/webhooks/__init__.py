@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .addresses import Target, is_public, target_of
-from .deliveries import TEST, deliveries, replay_delivery, send_test
+from .deliveries import DISABLED, TEST, deliveries, replay_delivery, send_test, tell_of_disabled
 from .deliveries import by_id as deliveries_by_id
 from .endpoints import (
     CHANNEL,
@@ -23,6 +23,7 @@ from .secrets import valid_secrets
 
 __all__ = [
     "CHANNEL",
+    "DISABLED",
     "SCHEDULE",
     "TEST",
     "EndpointWithSecret",
@@ -48,6 +49,7 @@ __all__ = [
     "send_test",
     "settled_cursors",
     "target_of",
+    "tell_of_disabled",
     "update_endpoint",
     "valid_secrets",
 ]

@@ -8,10 +8,10 @@ from typing import Final, cast
 
 from datastores import webhooks as store
 from datastores.errors import ConflictError, ExpectedError
-from datastores.ids import new_id
+from datastores.ids import derived_id, new_id
 from datastores.mongo import Document
 from datastores.paging import PageDocument, window
-from datastores.webhooks import DeliveryDocument, DeliveryState
+from datastores.webhooks import DeliveryDocument, DeliveryState, DisabledReason, EndpointDocument
 from resolvers import partners
 from resolvers.connections import HasId
 from resolvers.context import WEBHOOKS_WRITE, Context
@@ -19,6 +19,7 @@ from resolvers.context import WEBHOOKS_WRITE, Context
 from .endpoints import tell
 
 TEST: Final = "webhook.test"
+DISABLED: Final = "webhook.disabled"
 
 
 async def by_id(ctx: Context, ids: Sequence[str]) -> list[Document | None]:
@@ -59,26 +60,23 @@ async def send_test(ctx: Context, *, endpoint_id: str) -> DeliveryDocument:
     endpoint = await store.endpoint_of(ctx.database, partner_id, endpoint_id)
     if not endpoint["enabled"]:
         raise ConflictError("The endpoint is disabled: enable it first")
-    now = ctx.now()
-    draft: DeliveryDocument = {
-        "_id": new_id("whd"),
-        "endpoint_id": endpoint_id,
-        "partner_id": partner_id,
-        "type": TEST,
-        "event_id": None,
-        "seq": None,
-        "state": DeliveryState.PENDING.value,
-        "attempts": [],
-        "attempt_count": 0,
-        "next_attempt_at": now,
-        "created_at": now,
-        "delivered_at": None,
-        "queued_at": now,
-        "forgotten_at": now + store.LOG_KEPT_FOR,
-    }
-    delivery = await store.queue_test(ctx.database, draft)
+    delivery = await store.queue_test(ctx.database, _draft(new_id("whd"), endpoint, TEST, ctx.now()))
     await tell(ctx, endpoint)
     return delivery
+
+
+async def tell_of_disabled(ctx: Context, disabled: EndpointDocument, reason: DisabledReason) -> None:
+    """Tell the application's other endpoints, once, out of turn, that this one is disabled and why."""
+    others = [each for each in await store.endpoints_of(ctx.database, disabled["partner_id"]) if each["enabled"]]
+    now = ctx.now()
+    drafts: list[DeliveryDocument] = []
+    for other in others:
+        id = derived_id("whd", other["_id"], DISABLED, disabled["_id"], str(disabled["generation"]))
+        about = {"endpoint": {"id": disabled["_id"], "url": disabled["url"]}, "reason": reason.value}
+        drafts.append({**_draft(id, other, DISABLED, now), "about": about})
+    await store.queue_notices(ctx.database, drafts)
+    for other in others:
+        await tell(ctx, other)
 
 
 async def replay_delivery(ctx: Context, *, delivery_id: str) -> DeliveryDocument:
@@ -97,3 +95,22 @@ async def replay_delivery(ctx: Context, *, delivery_id: str) -> DeliveryDocument
     if endpoint is not None:
         await tell(ctx, endpoint)
     return delivery
+
+
+def _draft(id: str, endpoint: EndpointDocument, type: str, now: datetime) -> DeliveryDocument:
+    return {
+        "_id": id,
+        "endpoint_id": endpoint["_id"],
+        "partner_id": endpoint["partner_id"],
+        "type": type,
+        "event_id": None,
+        "seq": None,
+        "state": DeliveryState.PENDING.value,
+        "attempts": [],
+        "attempt_count": 0,
+        "next_attempt_at": now,
+        "created_at": now,
+        "delivered_at": None,
+        "queued_at": now,
+        "forgotten_at": now + store.LOG_KEPT_FOR,
+    }

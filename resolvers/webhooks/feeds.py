@@ -63,7 +63,7 @@ async def queued_messages(ctx: Context, endpoint: EndpointDocument, merchant_ids
     messages = []
     for delivery, entry in zip(waiting, entries, strict=True):
         if delivery["event_id"] is None:
-            messages.append(Message(delivery, _test_body(ctx, endpoint), None, delivery["created_at"]))
+            messages.append(Message(delivery, _notice_body(ctx, endpoint, delivery), None, delivery["created_at"]))
         elif entry is None or not set(entry["merchants"]) & set(merchant_ids):
             messages.append(Message(delivery, None, delivery["seq"], delivery["created_at"]))
         else:
@@ -122,8 +122,10 @@ def _data(event: PaymentEventDocument) -> dict[str, Any]:
     }
 
 
-def _test_body(ctx: Context, endpoint: EndpointDocument) -> str:
-    return body_of(TEST, ctx.now(), {"endpoint": {"id": endpoint["_id"]}})
+def _notice_body(ctx: Context, endpoint: EndpointDocument, delivery: DeliveryDocument) -> str:
+    if delivery["type"] == TEST:
+        return body_of(TEST, ctx.now(), {"endpoint": {"id": endpoint["_id"]}})
+    return body_of(delivery["type"], delivery["created_at"], delivery.get("about", {}))
 
 
 def _as_partner(ctx: Context, endpoint: EndpointDocument, merchant_ids: Sequence[str]) -> Context:

@@ -39,6 +39,7 @@ from .types import (
     StartConversationInput,
     StartConversationResult,
     TypingEvent,
+    UnreadEvent,
 )
 
 conversations = Domain("conversations")
@@ -272,6 +273,17 @@ class Subscription:
     )
     async def typing(self, info: Info, conversation_id: Where) -> AsyncGenerator[Document, None]:
         async for event in use_cases.typing(info.context, conversation_id=conversation_id):
+            yield event
+
+    @root(
+        UnreadEvent,
+        subscription=True,
+        description=(
+            "How much the viewer has not read: at once, then with each message, and whenever they read on any device."
+        ),
+    )
+    async def unread_changed(self, info: Info) -> AsyncGenerator[Document, None]:
+        async for event in use_cases.unread_changed(info.context):
             yield event
 
     @root(

@@ -8,7 +8,8 @@ from typing import Annotated
 import strawberry
 
 from datastores.conversations import ConversationKind, MemberRole
-from schema.composition import loads, plain
+from resolvers import conversations as use_cases
+from schema.composition import batched, loads, plain
 from schema.entities import Conversation, Message, User
 from schema.errors import ForbiddenError, NotFoundError, ValidationError
 from schema.scalars import BigInt, Cursor
@@ -122,6 +123,18 @@ class TypingEvent:
     conversation_id: strawberry.ID = plain(description="Where.")
     user: User | None = loads(User, key="user_id", description="Who.")
     typing: bool = plain(description="True at the beginning, false at the end. Take it back yourself after a while.")
+
+
+@strawberry.type(description="How much the viewer has not read, as it is now. Told live only.")
+class UnreadEvent:
+    conversation: Conversation | None = loads(
+        Conversation,
+        key="conversation_id",
+        description="Where something was said, or read; null in the first event, and where the viewer has left since.",
+    )
+    unread_message_count: int = batched(
+        use_cases.unread_message_counts, description="How many messages the viewer has not read, in all conversations."
+    )
 
 
 @strawberry.type(description="Another member comes or goes. Told live only.")

@@ -67,10 +67,10 @@ class WebhookDeliveryFields:
     endpoint: WebhookEndpoint | None = loads(
         WebhookEndpoint, key="endpoint_id", description="The endpoint; null once it is deleted."
     )
-    type: str = plain(description="That of the event, or `webhook.test`.")
-    seq: BigInt | None = plain(description="The number of the event; null for a test.")
+    type: str = plain(description="That of the event; of what is none, `webhook.test` or `webhook.disabled`.")
+    seq: BigInt | None = plain(description="The number of the event; null for what is none.")
     event: PaymentEvent | None = loads(
-        PaymentEvent, key="event_id", description="The event, as far as the key may see it; null for a test."
+        PaymentEvent, key="event_id", description="The event, as far as the key may see it; null for what is none."
     )
     state: DeliveryState = plain(description="What has become of it.")
     attempts: list[WebhookAttempt] = plain(description="The newest 20 attempts, the oldest first.")

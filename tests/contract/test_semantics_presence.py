@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.contract.acts import done
-from tests.contract.town import Town
+from tests.contract.town import Events, Town
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,6 +19,8 @@ UPDATES = """
 subscription ($id: ID!) { conversationUpdated(conversationId: $id) { __typename
   ... on ReadMarkerMoved { member { lastReadSeq user { handle } } } } }
 """
+TOTAL = "{ viewer { unreadMessageCount } }"
+CHANGED = "subscription { unreadChanged { unreadMessageCount conversation { id unreadCount } } }"
 UNREAD = "query ($id: ID!) { viewer { unreadMessageCount } conversation(id: $id) { unreadCount } }"
 
 
@@ -52,6 +54,45 @@ async def test_nobody_else_may_look(town: Town) -> None:
 
         assert refusal["type"] == "error"
         assert refusal["payload"][0]["extensions"]["code"] == code
+
+
+async def test_what_is_unread_in_all_conversations_is_told_at_once_and_as_it_changes(town: Town) -> None:
+    first, second = await group_of(town, "alice", "bob"), await group_of(town, "carol", "bob")
+    before = (await town.ask("bob", TOTAL))["viewer"]["unreadMessageCount"]
+
+    async with town.subscribed("bob", CHANGED) as events:
+        heard = [await unread(events)]
+        await done(town, "alice", "sendMessage", conversationId=first, text="one")
+        heard.append(await unread(events))
+        await done(town, "carol", "sendMessage", conversationId=second, text="two")
+        heard.append(await unread(events))
+        await done(town, "bob", "markConversationRead", conversationId=first, seq="1")
+        heard.append(await unread(events))
+        # What one says oneself is read.
+        await done(town, "bob", "sendMessage", conversationId=second, text="three")
+        heard.append(await unread(events))
+
+    assert heard == [
+        (before, None, None),
+        (before + 1, first, 1),
+        (before + 2, second, 1),
+        (before + 1, first, 0),
+        (before, second, 0),
+    ]
+
+
+async def unread(events: Events) -> tuple[int, str | None, int | None]:
+    """The next event: the whole count, where it changed, and the count there."""
+    event = (await events.next())["unreadChanged"]
+    where = event["conversation"] or {"id": None, "unreadCount": None}
+    return event["unreadMessageCount"], where["id"], where["unreadCount"]
+
+
+async def test_nobody_else_hears_what_is_unread(town: Town) -> None:
+    async with town.subscribed(None, CHANGED) as events:
+        refusal = await events.message()
+
+    assert refusal["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 async def test_the_count_of_what_is_unread_moves_with_each_message_and_each_reading(town: Town) -> None:

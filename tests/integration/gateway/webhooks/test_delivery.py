@@ -174,6 +174,26 @@ async def test_gone_disables_at_once_and_the_event_waits(office: Office) -> None
     assert receiver.seqs == [(seqs := await office.seqs())[0], *seqs]
 
 
+async def test_other_endpoints_of_the_application_are_told_once_of_one_that_is_disabled(office: Office) -> None:
+    stranger = await open_office(office.ask, office.payer, office.owner, office.merchant_id, "stranger")
+    async with receiving(status(410)) as gone, receiving() as other, receiving() as theirs, office.worker():
+        endpoint = await office.endpoint(gone.url)
+        told = await office.endpoint(other.url, types=["order.placed"])
+        await stranger.endpoint(theirs.url)
+        await office.happen(1)
+        await other.has(1)
+        await theirs.has(1)
+        await office.logged(told, lambda log: [each["state"] for each in log] == ["DELIVERED"])
+
+    (notice,) = other.got
+    notice.verify(told.secret)
+    assert notice.payload["type"] == "webhook.disabled"
+    assert notice.data == {"endpoint": {"id": endpoint.endpoint["_id"], "url": gone.url}, "reason": "GONE"}
+    (delivery,) = await office.log(told)
+    assert (delivery["_id"], delivery["type"], delivery["seq"]) == (notice.id, "webhook.disabled", None)
+    assert [each.payload["type"] for each in theirs.got] == ["transfer.posted"]
+
+
 async def test_a_replay_from_a_cursor_sends_all_past_it_again_in_order(office: Office) -> None:
     async with receiving() as receiver, office.worker():
         endpoint = await office.endpoint(receiver.url)
