@@ -13,6 +13,7 @@ import orjson
 from graphql.execution.values import VariableValues
 
 from datastores.errors import ForbiddenError, GoingAwayError, NotFoundError
+from datastores.gathered import Gathering
 from datastores.mongo import Database, Document
 from gateway.execution.loads import CommonLoads
 from gateway.execution.requests import Outlet, PreparedOperation, Result
@@ -159,6 +160,7 @@ class _Group:
         self._groups = groups
         self._context = replace(context, listening=Listening("live", on_live=self._stands), loaders={})
         self._subscribed = groups.graph.subscribe(prepared, self._context)
+        self._answers = Gathering()
         self._place = 0
         self.task = asyncio.create_task(self._run())
 
@@ -168,6 +170,19 @@ class _Group:
         if not self.seats:
             self.is_over = True
             self.task.cancel()
+
+    def answers_past(self, event: Document) -> bool:
+        """Whether `answer` shows the event as to each who hears it, when somebody has read it anew."""
+        return self.key.is_shared and DELIVERY in event and _is_for_all(event[DELIVERY])
+
+    async def answer(self, event: Document) -> bytes:
+        """What all are shown of the event, executed from now on: once for those who come with the same at once."""
+        answer: bytes = await self._answers.ask(repr(event), lambda: self._execute(event))
+        return answer
+
+    async def _execute(self, event: Document) -> bytes:
+        self._groups.executions += 1
+        return self._groups.encode(await self._subscribed.answer(event), self._context)
 
     def _stands(self, place: int) -> None:
         self._place = max(self._place, place)
@@ -195,10 +210,8 @@ class _Group:
             self._place = delivery.place
         payload = None
         if delivery.is_told and self.key.is_shared:
-            self._groups.executions += 1
-            payload = self._groups.encode(await self._subscribed.answer(event), self._context)
-        is_for_all = delivery.is_told and delivery.to is None and delivery.without is None and delivery.leaves is None
-        return _Told(payload, event, delivery, self._place, is_for_all, {})
+            payload = await self._execute(event)
+        return _Told(payload, event, delivery, self._place, _is_for_all(delivery), {})
 
     async def _tell(self, told: _Told) -> None:
         seats = tuple(self.seats)
@@ -270,16 +283,16 @@ class _Subscriber:
             if not is_over:
                 yield self._alone().failure(error)
 
-    async def _missed(self, group: _Group, seat: Feed[_Told]) -> AsyncGenerator[Result, None]:
+    async def _missed(self, group: _Group, seat: Feed[_Told]) -> AsyncGenerator[Result | bytes, None]:
         """What was written before the group's next event, which this subscriber is let in to hear."""
         await group.is_live.wait()
         alone = self._alone()
         try:
             async with aclosing(alone.events()) as events:
                 async for event in events:
-                    given_at = time.monotonic()
-                    answer = await alone.answer(event)
+                    answer = await (group.answer(event) if group.answers_past(event) else alone.answer(event))
                     self._cursor = event.get("cursor", self._cursor)
+                    given_at = time.monotonic()
                     yield answer
                     self._check_pace(seat, given_at)
                     if group.going_away is not None:
@@ -367,6 +380,10 @@ class _Subscriber:
         is_late = self._late_since is not None and now - self._late_since > patience_s
         if is_stuck or is_late:
             raise slow_consumer(self._cursor)
+
+
+def _is_for_all(delivery: Delivery) -> bool:
+    return delivery.is_told and delivery.to is None and delivery.without is None and delivery.leaves is None
 
 
 def _superseded(told: _Told) -> Hashable:

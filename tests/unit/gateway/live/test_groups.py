@@ -463,3 +463,24 @@ async def test_who_is_not_told_the_same_executes_what_was_read_for_all() -> None
     assert seen == [[1, 2, 3]] * 5
     assert (len(graph.groups), len(world.feeds), graph.answers) == (1, 1, 15)
     await leave(tasks)
+
+
+async def test_a_crowd_that_comes_back_with_one_cursor_is_answered_together() -> None:
+    world = World(0)
+    graph = Graph(world)
+    for _ in range(5):
+        world.write(1)
+        world.tell(1)
+    seen: list[list[int]] = [[] for _ in range(200)]
+
+    tasks = [asyncio.create_task(listen(graph, 1, numbers)) for numbers in seen]
+    alone: list[int] = []
+    tasks.append(asyncio.create_task(listen(graph, 1, alone, is_shared=False)))
+    for _ in range(5):
+        await settle()
+
+    assert seen == [[2, 3, 4, 5]] * 200
+    assert alone == [2, 3, 4, 5]
+    # Four for the one who is alone; at most one under way and one next for each of the others' events.
+    assert graph.answers <= 4 + 2 * 4
+    await leave(tasks)
