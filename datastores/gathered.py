@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from .mongo import Database, Document, Filter, Session, Sort
+from .mongo import Database, Document, Filter, Sort
+from .sessions import Session
 
 
 class GatheredDatabase(Database):

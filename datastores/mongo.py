@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeVar, cast
 
-from motor.frameworks.asyncio import run_on_executor
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 from pymongo import AsyncMongoClient, IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import (
@@ -27,6 +26,7 @@ from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
 from .errors import ExpectedError, UnavailableError
+from .sessions import Session
 from .wire import Changes, Wire
 from .writes import Write, WriteCommand, updated, write_commands
 
@@ -79,31 +79,13 @@ class _Listener(CommandListener):
         self._on_command(command, self._collections.pop(request_id, ""), micros / 1e6, ok)
 
 
-class Session:
-    """A transaction under way; made by `Database.transaction` only."""
-
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
-
-    async def commit(self) -> None:
-        """Commit once; raises the driver's error with its labels. May be called again after an unknown result."""
-        await self.raw.commit_transaction()
-
-    async def abort(self) -> None:
-        """Abort if still open; an error is of no consequence, since the server ends what nobody commits."""
-        if self.raw.in_transaction:
-            try:
-                await self.raw.abort_transaction()
-            except PyMongoError:
-                return
-
-
 class Database:
     """One MongoDB database through one driver.
 
-    Reads return lists of plain documents with naive UTC datetimes. Those that one message answers go over `wire`; all
-    other calls go through a first-in-first-out gate, which keeps the tail latency of the driver's pool in bounds, and
-    reads among them are shielded from cancellation, since a cancelled read costs PyMongo a connection.
+    Reads return lists of plain documents with naive UTC datetimes. Those that one message answers go over `wire`, and
+    so does what a commit loop does in a transaction. All other calls go through a first-in-first-out gate, which keeps
+    the tail latency of the driver's pool in bounds, and reads among them are shielded from cancellation, since a
+    cancelled read costs PyMongo a connection.
     """
 
     def __init__(self, client: Any, name: str, driver: Driver, wire: Wire) -> None:
@@ -257,15 +239,14 @@ class Database:
                 batch_size=limit,  # the server's default of 101 would cost a second command
                 sort=sort,
                 hint=hint,
-                session=session and session.raw,
             )
             return cast(list[Document], await cursor.to_list(limit))
 
-        if session is not None:
-            return await self._through(read())
         asked = {"projection": projection, "sort": sort and dict(sort), "hint": hint and dict(hint)}
         command: Document = {"find": collection, "filter": filter, "limit": limit, "batchSize": limit + 1}
         command |= {name: value for name, value in asked.items() if value is not None}
+        if session is not None:
+            return await session.read(command)
         return await self._at_once(command, read)
 
     async def find_one(
@@ -386,32 +367,13 @@ class Database:
         """Make these writes by collection, in their order, and commit once.
 
         Raises as `write` and `Session.commit` do, and RuntimeError where a document to update has gone: then nothing
-        was written. Under Motor all of it is one way to a thread and back, which would else be one for each command.
+        was written.
         """
-        if self.driver == "motor":
-            loop = asyncio.get_running_loop()
-            operation = run_on_executor(loop, self._write_and_commit_blocking, writes, session)  # type: ignore[no-untyped-call]
-            await self._through(operation)
-            return
         for collection, each in writes.items():
-            _check_found(collection, each, await self.write(collection, each, session=session))
+            found = await self.write(collection, each, session=session)
+            if found != (wanted := updated(each)):
+                raise RuntimeError(f"{collection}: {wanted - found} documents to update have gone")
         await session.commit()
-
-    def _write_and_commit_blocking(self, writes: Mapping[str, Sequence[Write]], session: Session) -> None:
-        raw, driver_session = self._raw.delegate, session.raw.delegate
-        for collection, each in writes.items():
-            found = 0
-            commands = deque(write_commands(collection, each))
-            while commands:
-                command = commands.popleft()
-                try:
-                    found += command.matched(raw.command(command.document, session=driver_session))
-                except DocumentTooLarge:
-                    if len(command.statements) < 2:
-                        raise
-                    commands.extendleft(command.halves())
-            _check_found(collection, each, found)
-        driver_session.commit_transaction()
 
     async def _send(self, commands: Iterable[WriteCommand], session: Session) -> int:
         found = 0
@@ -419,7 +381,7 @@ class Database:
         while waiting:
             command = waiting.popleft()
             try:
-                found += command.matched(await self._through(self._raw.command(command.document, session=session.raw)))
+                found += command.matched(await session.command(command.document))
             except DocumentTooLarge:
                 if len(command.statements) < 2:
                     raise
@@ -439,7 +401,7 @@ class Database:
         else:
             raw = self._client.start_session()
             await raw.start_transaction(SNAPSHOT, MAJORITY, max_commit_time_ms=COMMIT_TIMEOUT_MS)
-        session = Session(raw)
+        session = Session(raw, raw.delegate if self.driver == "motor" else raw, self._wire)
         try:
             yield session
         finally:
@@ -492,8 +454,3 @@ class Database:
                         raise
             if models:
                 await self._raw[collection].create_indexes(list(models))
-
-
-def _check_found(collection: str, writes: Sequence[Write], found: int) -> None:
-    if found != (wanted := updated(writes)):
-        raise RuntimeError(f"{collection}: {wanted - found} documents to update have gone")

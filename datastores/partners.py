@@ -12,8 +12,9 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from .clock import utc_now
 from .errors import ConflictError, NotFoundError
 from .ids import derived_id, is_id
-from .mongo import Database, Document, Session
+from .mongo import Database, Document
 from .paging import PageDocument, Window, keyset, page
+from .sessions import Session
 from .transactions import run_transaction
 
 PARTNERS: Final = "partners"

@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from .errors import OutcomeUnknownError, UnavailableError
-from .mongo import Database, Document, Session
+from .mongo import Database, Document
+from .sessions import Session
 
 TRANSACTION_TIMEOUT_S: Final = 10.0
 MAX_DUPLICATES: Final = 6

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import bson
 from pymongo import AsyncMongoClient
-from pymongo.errors import AutoReconnect, NotPrimaryError, PyMongoError
+from pymongo.errors import AutoReconnect, DocumentTooLarge, NotPrimaryError, PyMongoError
 from pymongo.helpers_shared import _check_command_response
 from pymongo.monitoring import (
     CommandFailedEvent,
@@ -36,6 +36,7 @@ OnCommand = Callable[[str, str, float, bool], None]
 MAX_CONNECTIONS: Final = 24
 MAX_CONNECTING: Final = 2
 MAX_ANSWER_BYTES: Final = 48 * 1024 * 1024
+MAX_COMMAND_BYTES: Final = 16 * 1024 * 1024
 _HEADER_BYTES: Final = 16
 # OP_MSG of MongoDB's wire protocol: its code ends the header; no flags follow, and a zero says that a document does.
 _OP_MSG: Final = (2013).to_bytes(4, "little") + bytes(5)
@@ -167,13 +168,23 @@ class Wire:
         servers = topology.server_descriptions().values()
         self._goes_to(next((server.address for server in servers if server.is_writable), None))
 
-    async def command(self, command: Document) -> Document:
-        """The answer; raises AutoReconnect where it may not have been received, or what the driver raises for it."""
+    @property
+    def session_timeout_minutes(self) -> int | None:
+        """How long the servers remember a session that nobody uses."""
+        return self._topology().logical_session_timeout_minutes
+
+    async def command(self, command: Document, *, database: str | None = None) -> Document:
+        """The answer; raises AutoReconnect where it may not have been received, or what the driver raises for it.
+
+        Raises DocumentTooLarge where the command has more than 16 MB: then it was not sent.
+        """
         self.look()
         if self._primary is None:
             raise AutoReconnect("there is no primary")
         request_id = next(self._numbers) % _REQUEST_IDS
-        body = bson.encode({**command, "$db": self._database})
+        body = bson.encode({**command, "$db": database or self._database})
+        if len(body) > MAX_COMMAND_BYTES:
+            raise DocumentTooLarge(f"a command of {len(body)} bytes is too large")
         message = _HEADER.pack(_BODY_AT + len(body), request_id, 0) + _OP_MSG + body
         connection = self._idle.pop() if self._idle else await self._next_idle()
         started = time.perf_counter()

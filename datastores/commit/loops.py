@@ -23,7 +23,8 @@ from pymongo.errors import PyMongoError
 
 from datastores.clock import utc_now
 from datastores.errors import ExpectedError, RateLimitedError, UnavailableError
-from datastores.mongo import MAX_LIMIT, Database, Session
+from datastores.mongo import MAX_LIMIT, Database
+from datastores.sessions import Session
 from datastores.transactions import commit, is_duplicate, is_unknown, may_retry
 from datastores.writes import Write
 

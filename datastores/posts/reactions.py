@@ -11,7 +11,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from datastores.commit import CommitLoop, Read, Work, by_id
 from datastores.errors import NotFoundError
-from datastores.mongo import Database, Document, Session
+from datastores.mongo import Database, Document
+from datastores.sessions import Session
 from datastores.transactions import add_to_counters, insert_in_batches
 
 from .posts import POSTS

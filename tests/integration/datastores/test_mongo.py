@@ -37,10 +37,14 @@ class Sent(CommandListener):
 
 
 class Wire:
-    """A port of this machine that leads to a database, and is cut once at the next message with certain bytes in it."""
+    """A port of this machine that leads to a database, and is cut once at the next message with certain bytes in it.
+
+    The message does not arrive, or, where it `delivers`, arrives and is not answered.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self.cut_at = b""
+        self.delivers = False
         self.port = 0
         self._target = (host, port)
 
@@ -61,6 +65,9 @@ class Wire:
             while data := await near.read(65_536):
                 if self.cut_at and self.cut_at in data:
                     self.cut_at = b""
+                    if self.delivers:
+                        answering.cancel()
+                        far.write(data)
                     break
                 far.write(data)
         finally:

@@ -9,8 +9,9 @@ from pymongo.errors import DuplicateKeyError
 
 from datastores.errors import UnavailableError
 from datastores.lists import MAX_PARENTS, windows
-from datastores.mongo import Database, Document, Session
+from datastores.mongo import Database, Document
 from datastores.paging import window
+from datastores.sessions import Session
 from datastores.transactions import MAX_DUPLICATES, add_to_counters, insert_in_batches, run_transaction
 
 

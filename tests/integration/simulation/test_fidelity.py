@@ -11,7 +11,8 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from datastores import leases
-from datastores.mongo import Database, Session
+from datastores.mongo import Database
+from datastores.sessions import Session
 from datastores.transactions import is_duplicate
 from datastores.writes import Delete, Insert, Replace, Update, Write
 from tests.simulation.database import SimulatedDatabase
