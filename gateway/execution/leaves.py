@@ -29,14 +29,30 @@ from .runs import ViolationError
 PLAIN_CLASSES: Final = frozenset({str, int, float, bool, datetime, Decimal})
 
 
-# By what some functions of ours do with values of one class: whether a value is one, and what it becomes.
-_SHORTCUTS: Final[dict[Any, tuple[type, str, str]]] = {
-    write_time: (
-        datetime,
-        "{0}.__class__ is datetime and {0}.tzinfo is None",
-        '{0}.isoformat("T", "milliseconds") + "Z"',
-    ),
-    write_decimal: (Decimal, "{0}.__class__ is Decimal", 'format({0}, "f")'),
+MAX_TIMES: Final = 8_192
+
+
+class Times(dict[datetime, str]):
+    """How times are written. Of what everybody reads, such as the newest posts, each time is written once.
+
+    At most 8,192 are kept. Raises ViolationError, or TypeError, for what is no time.
+    """
+
+    def __missing__(self, time: datetime) -> str:
+        if not isinstance(time, datetime):
+            raise ViolationError
+        written = write_time(time)
+        if time.__class__ is datetime and time.tzinfo is None:
+            if len(self) >= MAX_TIMES:
+                self.clear()
+            self[time] = written
+        return written
+
+
+# What values become that are written by functions of ours, and the names that are needed for it.
+_SHORTCUTS: Final[dict[Any, tuple[str, Mapping[str, Any]]]] = {
+    write_time: ("times[{0}]", {"times": Times()}),
+    write_decimal: ('format({0}, "f") if {0}.__class__ is Decimal else {1}', {"Decimal": Decimal}),
 }
 
 
@@ -64,9 +80,8 @@ def leaf_of(type_: GraphQLLeafType) -> Leaf:
         is_known = f"{{0}}.__class__ is str and {{0}} in {names}"
         return Leaf("", f"{names}[{{0}}] if {is_known} else {otherwise}", constants)
     if (shortcut := _SHORTCUTS.get(type_.coerce_output_value)) is not None:
-        class_, is_one, written = shortcut
-        constants[class_.__name__] = class_
-        return Leaf("", f"{written} if {is_one} else {otherwise}", constants)
+        written, needed = shortcut
+        return Leaf("", written.format("{0}", otherwise), {**constants, **needed})
     return Leaf(_unless(type_), otherwise, constants)
 
 
