@@ -23,8 +23,43 @@ _log: Final = logging.getLogger(__name__)
 People = Callable[[], Awaitable[Sequence[str]]]
 
 
+class Renewals:
+    """Looks that are renewed: one for each topic, however many look at it here, for as long as any of them does."""
+
+    def __init__(self, every_s: float = CALL_EVERY_S) -> None:
+        self._every_s = every_s
+        self._held: dict[tuple[str, str], tuple[int, asyncio.Task[None]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @asynccontextmanager
+    async def hold(self, channel: str, topic: str, renew: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Call `renew` every so often while the block runs, unless somebody else's is called already."""
+        key = (channel, topic)
+        count, task = self._held.get(key) or (
+            0,
+            asyncio.create_task(_every(self._every_s, renew), name=f"look at {channel}"),
+        )
+        self._held[key] = (count + 1, task)
+        try:
+            yield
+        finally:
+            count, task = self._held.pop(key)
+            if count > 1:
+                self._held[key] = (count - 1, task)
+            else:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+
 class Attention(Protocol):
     """What somebody looks at, in any process; see `gateway/live/attention.py`."""
+
+    @property
+    def renewals(self) -> Renewals:
+        """The looks of this process."""
+        ...
 
     def is_wanted(self, channel: str, topic: str) -> bool:
         """Whether somebody looks at this, or it is not known yet."""
@@ -37,6 +72,9 @@ class Attention(Protocol):
 
 class Always:
     """An attention that never ends, for contexts of no process in particular."""
+
+    def __init__(self) -> None:
+        self.renewals = Renewals()
 
     def is_wanted(self, channel: str, topic: str) -> bool:
         return True
@@ -60,22 +98,25 @@ async def nobody() -> Sequence[str]:
 async def looking(
     database: Database, attention: Attention, channel: str, topic: str, people: People = nobody
 ) -> AsyncIterator[None]:
-    """For as long as the block runs every process knows that somebody looks at this; this one from the beginning."""
+    """For as long as the block runs every process knows that somebody looks at this; this one from the beginning.
+
+    `people` says whom it is about, at the beginning and at each renewal, of which there is one for all who look here.
+    """
+
+    async def renew() -> None:
+        await call(database, channel, topic, people=await people(), is_first=False)
+
     await call(database, channel, topic, people=await people(), is_first=True)
     await attention.until_wanted(channel, topic)
-    renewing = asyncio.create_task(_renew(database, channel, topic, people), name=f"look at {channel}")
-    try:
+    async with attention.renewals.hold(channel, topic, renew):
         yield
-    finally:
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
 
 
-async def _renew(database: Database, channel: str, topic: str, people: People) -> None:
+async def _every(seconds: float, renew: Callable[[], Awaitable[None]]) -> None:
     while True:
-        await asyncio.sleep(CALL_EVERY_S)
+        await asyncio.sleep(seconds)
         try:
-            await call(database, channel, topic, people=await people(), is_first=False)
+            await renew()
         except Exception as error:
             # The database is away; what was said holds for another while.
             _log.warning("attention was not renewed: %s", type(error).__name__)

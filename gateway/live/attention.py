@@ -14,7 +14,7 @@ import structlog
 from datastores.errors import GoingAwayError
 from datastores.mongo import Document
 from datastores.signals import SIGNALS, topic_of
-from resolvers.attention import CALL_HOLDS_S, CALLS, EVERYWHERE
+from resolvers.attention import CALL_HOLDS_S, CALLS, EVERYWHERE, Renewals
 from resolvers.context import Hub, MissedRowsError
 
 MAX_KNOWN: Final = 100_000
@@ -35,6 +35,7 @@ class Attention:
     def __init__(
         self, hub: Hub, on_call: OnCall = lambda message: None, *, now: Callable[[], float] = time.monotonic
     ) -> None:
+        self.renewals = Renewals()
         self._hub = hub
         self._on_call = on_call
         self._now = now
