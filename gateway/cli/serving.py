@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import FrameType
@@ -57,8 +58,8 @@ async def serve_demo(settings: Settings, *, lively: bool) -> None:
         await plant(gateway, issuer, _say)
         if lively:
             await stack.enter_async_context(live(gateway))
-        print(welcome(_address(settings, listener), issuer, command=_command(), lively=lively), flush=True)
-        await _serve(gateway, listener)
+        text = welcome(_address(settings, listener), issuer, command=_command(), lively=lively)
+        await _serve(gateway, listener, lambda: print(text, flush=True))
 
 
 async def serve_workers(settings: Settings, count: int) -> None:
@@ -93,12 +94,12 @@ async def serve_graph(settings: Settings, *, subgraph: str | None = None, place:
             issuer = DevelopmentIssuer.open(settings.data_dir, settings.environment)
         gateway = await stack.enter_async_context(open_gateway(settings, uri, issuer=issuer, domain=subgraph))
         if place is None:
-            print(f"agora: serving {subgraph or 'the graph'} at {_address(settings, listener)}", flush=True)
+            text = f"agora: serving {subgraph or 'the graph'} at {_address(settings, listener)}"
+            await _serve(gateway, listener, lambda: print(text, flush=True))
         else:
             await stack.enter_async_context(gateway.metrics.shared(place.folder, place.number))
             end_with_supervisor(asyncio.get_running_loop())
-            tell_ready()
-        await _serve(gateway, listener)
+            await _serve(gateway, listener, tell_ready)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -118,11 +119,19 @@ def listen(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that lets the gateway leave before it closes connections."""
+    """uvicorn that lets the gateway leave before it closes connections. `on_serving` is called when it serves.
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    From then on it leaves gracefully, while a signal before that just ends the process.
+    """
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, on_serving: Callable[[], None]) -> None:
         super().__init__(config)
         self._gateway = gateway
+        self._on_serving = on_serving
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_serving()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Leave on the first signal, at once on the second; a graceful stop is a success, not a death by signal."""
@@ -165,9 +174,9 @@ def spare_collections() -> None:
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
 
 
-async def _serve(gateway: Gateway, listener: socket.socket) -> None:
+async def _serve(gateway: Gateway, listener: socket.socket, on_serving: Callable[[], None]) -> None:
     spare_collections()
-    await _Server(server_config(gateway), gateway).serve(sockets=[listener])
+    await _Server(server_config(gateway), gateway, on_serving).serve(sockets=[listener])
 
 
 def _command() -> str:

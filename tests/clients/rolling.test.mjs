@@ -21,6 +21,9 @@ const ADDED = `subscription Added($id: ID!, $after: Cursor) {
   messageAdded(conversationId: $id, after: $after) { cursor message { seq text } }
 }`;
 
+// Apollo's link compares the state of a socket that failed with that of the global class, which Node 20 lacks.
+globalThis.WebSocket ??= WebSocket;
+
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A gateway process on the town's database, once it serves. */

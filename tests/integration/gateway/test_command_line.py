@@ -130,6 +130,9 @@ async def test_a_town_is_planted_served_left_and_found_again(tmp_path: Path) -> 
                 headers={"Authorization": f"Bearer {alice[1].strip()}"},
             )
         assert await second.stop(signal.SIGTERM) == 0
+    async with dev(folder) as third:
+        # Whoever is told that it serves may end it at once.
+        assert await third.stop(signal.SIGTERM) == 0
 
     assert "bob" in text
     assert "pay-watch" in text
