@@ -6,6 +6,8 @@ import { startStandaloneServer } from '@apollo/server/standalone';
 
 // Longer than a subgraph's own deadline, AGORA_REQUEST_DEADLINE_S, so that its own answer comes first.
 const SUBGRAPH_TIMEOUT_MS = Number(process.env.AGORA_SUBGRAPH_TIMEOUT_S ?? 15) * 1000;
+// What Apollo Server itself says of variables that do not fit.
+const OUR_CODES = { BAD_USER_INPUT: 'INVALID_INPUT' };
 const OUR_FAULT = 'Something went wrong on our side. Tell us the request id if it goes on.';
 const [supergraph, port] = process.argv.slice(2);
 
@@ -22,7 +24,7 @@ const withTimeout = (url, options) => fetch(url, { ...options, signal: AbortSign
 function masked({ message, path, extensions: { code, ...extensions } }) {
   if (code !== 'INTERNAL_SERVER_ERROR') {
     const { serviceName, ...ours } = extensions;
-    return { message, path, extensions: { code, ...ours } };
+    return { message, path, extensions: { code: OUR_CODES[code] ?? code, ...ours } };
   }
   return { message: OUR_FAULT, path, extensions: { code: 'INTERNAL' } };
 }

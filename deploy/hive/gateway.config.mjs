@@ -4,6 +4,9 @@
 // Longer than a subgraph's own deadline, AGORA_REQUEST_DEADLINE_S, so that its own answer comes first.
 const SUBGRAPH_TIMEOUT_MS = Number(process.env.AGORA_SUBGRAPH_TIMEOUT_S ?? 15) * 1000;
 
+// The origins of browsers' pages, as AGORA_ALLOWED_ORIGINS has them for a gateway; by itself Hive lets all pages in.
+const ORIGINS = (process.env.AGORA_ALLOWED_ORIGINS ?? '').split(',').map((each) => each.trim()).filter(Boolean);
+
 // A subscription goes on for as long as its client wants: this timeout would end it, as if there were no more to come.
 function timeoutOf({ executionRequest: { document } }) {
   const isSubscription = document.definitions.some(({ operation }) => operation === 'subscription');
@@ -40,6 +43,10 @@ function isOurs({ extensions }) {
 
 // Clients get the codes of the subgraphs as they are, and learn nothing of addresses and services.
 function maskError(error) {
+  // Variables that do not fit are said by Hive itself, without a code.
+  if (error.nodes?.[0]?.kind === 'VariableDefinition' && error.extensions?.code === undefined) {
+    return Object.assign(error, { extensions: { code: 'INVALID_INPUT' } });
+  }
   // In place: with another object Hive 2.15 brings no further event of a subscription.
   if (!isOurs(error)) Object.assign(error, { message: OUR_FAULT, extensions: { code: 'INTERNAL' } });
   return error;
@@ -50,6 +57,8 @@ export const gatewayConfig = {
   upstreamTimeout: timeoutOf,
   maskedErrors: { maskError },
   subgraphErrors: false,
+  cors: ORIGINS.length > 0 && { origin: ORIGINS },
+  plugins: () => [{ onResponse: ({ response }) => response.headers.set('cache-control', 'no-store') }],
   propagateHeaders: {
     fromClientToSubgraphs: (given) => {
       const authorization = authorizationOf(given);

@@ -36,7 +36,7 @@ async def test_a_receipt_from_the_graph_is_checked_with_the_published_keys(town:
     )
     file = tmp_path / "answer.json"
     file.write_text(json.dumps({"data": {"transferFunds": paid}}))
-    published = town.url.removesuffix("/graphql") + KEYS_PATH
+    published = town.origin + KEYS_PATH
 
     said = await asyncio.to_thread(check, file, published)
 
@@ -49,7 +49,7 @@ async def test_a_receipt_from_the_graph_is_checked_with_the_published_keys(town:
 
 
 async def test_the_newest_checkpoint_is_published_and_the_ledger_leads_through_it(town: Town) -> None:
-    address = town.url.removesuffix("/graphql") + CHECKPOINT_PATH
+    address = town.origin + CHECKPOINT_PATH
     await newcomer(town, funds="1")
 
     async with asyncio.timeout(PATIENCE_S):

@@ -75,6 +75,20 @@ class Town:
         found = await self.ask(None, "query ($handle: String!) { user(handle: $handle) { id } }", handle=handle)
         return str(found["user"]["id"])
 
+    def has_status(self, response: httpx.Response, status: int) -> bool:
+        """Whether a response has this status: in front of subgraphs it is the router's own, below 500."""
+        return response.status_code < 500 if self.subgraphs else response.status_code == status
+
+    def has_no_data(self, response: httpx.Response) -> bool:
+        """Whether a response has none; of a router, which asks subgraphs, each field may be null instead."""
+        answer = response.json()
+        return not any((answer.get("data") or {}).values()) if self.subgraphs else "data" not in answer
+
+    @property
+    def origin(self) -> str:
+        """Where what stands beside `/graphql` is published: by any gateway or subgraph, not by a router."""
+        return (self.subgraphs["wallets"].url if self.subgraphs else self.url).removesuffix("/graphql")
+
     @asynccontextmanager
     async def subscribed(
         self, who: str | None, document: str, extensions: dict[str, Any] | None = None, /, **variables: Any
@@ -105,12 +119,12 @@ class Town:
         """How many feeds are open on the logs, in the processes that serve."""
         if not self.subgraphs:
             return sum(log.feeds for log in self.gateway.hub.statistics.values())
-        return await self._measured("agora_log_feeds")
+        return await self.measured("agora_log_feeds")
 
     async def live(self) -> int:
         """How many have caught up with their streams, in the processes that serve."""
         if self.subgraphs:
-            return await self._measured("agora_live_subscribers") + await self._measured("agora_live_alone")
+            return await self.measured("agora_live_subscribers") + await self.measured("agora_live_alone")
         alone = self.gateway.metrics.registry.get_sample_value("agora_live_alone")
         return self.gateway.groups.live + int(alone or 0)
 
@@ -120,7 +134,8 @@ class Town:
         addresses = [url.removesuffix("/graphql") + "/metrics" for url in urls]
         return [answer.text for answer in await asyncio.gather(*map(self.http.get, addresses))]
 
-    async def _measured(self, name: str) -> int:
+    async def measured(self, name: str) -> int:
+        """The sum of what the processes that serve have counted under this name."""
         texts = await self.metrics()
         return sum(int(float(number)) for text in texts for found, number in MEASURED.findall(text) if found == name)
 

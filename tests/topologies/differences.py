@@ -21,6 +21,9 @@ TOWNLESS: Final = "it asks no town: a schema, a server or documents of its own"
 
 _ENDPOINT: Final = "HTTP itself is the router's: methods, media types, origins, statuses"
 
+_LIMITS: Final = "each subgraph measures its part of an operation, and refuses that part alone"
+_DOCUMENTS: Final = "documents by their hash are the router's own: ours are sent to it as text"
+
 _ANSWERS: Final = "tests/contract/test_semantics_answers.py::"
 _STREAMS: Final = f"{_ANSWERS}TestEventStreams::test_"
 
@@ -43,6 +46,15 @@ DIFFERENCES: Final = (
     Difference("TestEventStreams", "it has no subscriptions", ("apollo",)),
     Difference("test_semantics_requests.py", _ENDPOINT),
     Difference("test_semantics_answers.py::TestOrigins", _ENDPOINT),
+    Difference("test_bad_input.py::test_a_body_that_is_no_request_is_refused", _ENDPOINT),
+    Difference("test_bad_input.py::test_headers_that_do_not_fit_are_refused", _ENDPOINT),
+    Difference("test_abuse.py::test_a_socket_that_says_strange_things_is_told_so", _ENDPOINT),
+    Difference("test_abuse.py::test_a_form_of_another_site_does_nothing", _ENDPOINT),
+    Difference("test_abuse.py::test_what_is_private_is_never_stored_on_the_way", _ENDPOINT),
+    Difference("ledger/test_refusals.py", _ENDPOINT),
+    Difference("test_abuse.py::test_an_operation_that_asks_for_too_much_is_refused_before_it_runs", _LIMITS),
+    Difference("test_persisted_documents.py::test_a_screen_is_answered_by_the_id_of_its_document", _DOCUMENTS),
+    Difference("test_several_processes.py", "a fleet of whole gateways behind a proxy of its own"),
     Difference("test_semantics_who.py::test_a_wrong_token_is_not_nobody", _ENDPOINT),
 )
 

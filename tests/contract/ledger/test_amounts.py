@@ -86,7 +86,7 @@ async def test_a_number_in_the_place_of_a_decimal(cast: Cast, number: str) -> No
     async with nothing_moves(cast):
         response = await cast.town.http.post(cast.town.url, content=body, headers=headers)
 
-    assert response.status_code == 400
+    assert cast.town.has_status(response, 400)
     assert set(codes_of(response)) <= {"INVALID_INPUT", "BAD_REQUEST"}
 
 
@@ -187,9 +187,9 @@ async def assert_no_input(cast: Cast, mutation: str, wrong: dict[str, Any]) -> N
     body = {"query": document(mutation), "variables": {"input": given}}
     headers = {**JSON, **cast.town.authorization(cast.own)}
     response = await cast.town.http.post(cast.town.url, content=json.dumps(body), headers=headers)
-    assert response.status_code == 400, response.text
+    assert cast.town.has_status(response, 400), response.text
     assert set(codes_of(response)) == {"INVALID_INPUT"}, (mutation, response.text)
-    assert "data" not in response.json()
+    assert cast.town.has_no_data(response)
 
 
 @asynccontextmanager
