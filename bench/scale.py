@@ -20,7 +20,15 @@ TRANSFER_SHARE: Final = 0.02
 ONLINE_SHARE: Final = 0.05
 SOCKETS_A_PROCESS: Final = 10_000
 BUSY: Final = 0.7
-COLUMNS: Final = ("topology", "candidate", "query", "workload", "cpu_us", "p50_ms", "p99_ms")
+TOPOLOGIES: Final = {"one": "one process", "two_processes": "two processes", "hive": "Hive", "grafbase": "Grafbase"}
+WORKLOADS: Final = {
+    "q1": "one person by id",
+    "q2": "50 posts with their authors",
+    "q3": "all four domains",
+    "q4": "500 posts",
+    "transfer": "a payment",
+    "mixed": "the mixture",
+}
 NONE_YET: Final = "Not measured yet: run `make bench-topologies`, then `python -m bench.scale`."
 
 
@@ -43,18 +51,32 @@ def replaced(text: str, name: str, table: str) -> str:
 
 
 def topologies() -> str:
-    """CPU and p99 of each topology, or that nobody has measured them."""
+    """Processor time and p99 of each topology by what is asked, or that nobody has measured them."""
     found = results("topologies")
     if found is None:
         return NONE_YET
-    rows = found["rows"]
-    keys = [
-        key for key in ("topology", "candidate", "query", "workload", "cpu_us", "p50_ms", "p99_ms") if key in rows[0]
-    ]
-    lines = [f"| {' | '.join(keys)} |", "|" + "---|" * len(keys)]
-    lines += ["| " + " | ".join(shown(row.get(key)) for key in keys) + " |" for row in rows]
-    ratios = ", ".join(f"`{name}` {value:.2f}" for name, value in sorted(found["ratios"].items()) if value is not None)
-    return "\n".join([*lines, "", f"Ratios: {ratios}. {machine(found)}"])
+    rows = {(row["topology"], row["workload"]): row for row in found["rows"]}
+    names = list(dict.fromkeys(topology for topology, _ in rows))
+    lines = [f"| | {' | '.join(TOPOLOGIES[name] for name in names)} |", "|---" * (len(names) + 1) + "|"]
+    for workload in dict.fromkeys(workload for _, workload in rows):
+        cells = [cell(found["ratios"], rows[name, workload], name, workload) for name in names]
+        lines.append(f"| {WORKLOADS[workload]} | {' | '.join(cells)} |")
+    mixed = [f"{rows[name, 'mixed']['p99_ms']:,.0f} ms" for name in names]
+    lines.append(f"| p99 of the mixture | {' | '.join(mixed)} |")
+    about = found["machine"]
+    how = (
+        "µs of processor time a request, of all processes but the database, and how many times that of one process: "
+        f"the median of {about['rounds']} rounds. {about['connections']} connections, and {about['variations']} "
+        "variations of each read, since routers send equal requests that are under way together only once."
+    )
+    return "\n".join([*lines, "", f"{how} {machine(found)}"])
+
+
+def cell(ratios: Any, row: Any, name: str, workload: str) -> str:
+    """What a request takes in a topology, and how many times what it takes in one process."""
+    prefix = "" if workload == "mixed" else f"{workload}_"
+    ratio = ratios.get(f"{prefix}cpu_{name}_vs_one")
+    return f"{row['cpu_us']:,.0f}" + (f" ({ratio:.2f} ×)" if ratio is not None else "")
 
 
 def sums() -> str:
@@ -104,11 +126,6 @@ def machine(found: Any) -> str:
     about = found["machine"]
     quick = ", a quick run" if about.get("quick") else ""
     return f"{about['processor']}, {about['cores']} cores, load {about.get('load_before', '?')} before{quick}."
-
-
-def shown(value: object) -> str:
-    """A cell."""
-    return f"{value:,.2f}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,43 @@ function timeoutOf({ executionRequest: { document } }) {
   return isSubscription ? undefined : SUBGRAPH_TIMEOUT_MS;
 }
 
+// As the subgraphs count them (gateway/execution/limits.py). They bound what a document may ask for, each its own part of it;
+// a router plans the whole before any of them sees it, and a kilobyte of fragments that spread each other is a billion fields.
+const MAX_TOKENS = 5_000;
+const MAX_FIELDS = 5_000;
+
+// How many fields a document selects, with every fragment as often as it is spread; each is counted once.
+function fieldsOf(document) {
+  const fragments = new Map();
+  for (const each of document.definitions) if (each.kind === 'FragmentDefinition') fragments.set(each.name.value, each);
+  const counted = new Map();
+  const spread = (name) => {
+    if (!counted.has(name) && fragments.has(name)) {
+      counted.set(name, 0); // of a circle, which validation finds
+      counted.set(name, selected(fragments.get(name).selectionSet));
+    }
+    return counted.get(name) ?? 0;
+  };
+  const selected = ({ selections } = { selections: [] }) =>
+    selections.reduce((sum, each) => {
+      if (each.kind === 'FragmentSpread') return sum + spread(each.name.value);
+      return sum + (each.kind === 'Field') + selected(each.selectionSet);
+    }, 0);
+  return document.definitions
+    .filter(({ kind }) => kind === 'OperationDefinition')
+    .reduce((sum, { selectionSet }) => sum + selected(selectionSet), 0);
+}
+
+// The rule of a plugin: what it reports is answered instead of the operation.
+const withinLimits = {
+  onValidate({ params: { documentAST }, setResult }) {
+    if (fieldsOf(documentAST) <= MAX_FIELDS) return;
+    const error = new Error(`The operation is too large: fields that it selects, at most ${MAX_FIELDS}`);
+    const extensions = { code: 'QUERY_TOO_COMPLEX' };
+    setResult([Object.assign(error, { name: 'GraphQLError', extensions, toJSON: () => ({ message: error.message, extensions }) })]);
+  },
+};
+
 const OUR_FAULT = 'Something went wrong on our side. Tell us the request id if it goes on.';
 
 // Every error of a subgraph has a code; what has none of these comes of a subgraph that is down, slow or broken.
@@ -58,7 +95,8 @@ export const gatewayConfig = {
   maskedErrors: { maskError },
   subgraphErrors: false,
   cors: ORIGINS.length > 0 && { origin: ORIGINS },
-  plugins: () => [{ onResponse: ({ response }) => response.headers.set('cache-control', 'no-store') }],
+  maxTokens: MAX_TOKENS,
+  plugins: () => [withinLimits, { onResponse: ({ response }) => response.headers.set('cache-control', 'no-store') }],
   propagateHeaders: {
     fromClientToSubgraphs: (given) => {
       const authorization = authorizationOf(given);

@@ -14,6 +14,23 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 ELSEWHERE: Final = "https://elsewhere.example"
 # The configuration of Grafbase has no place for other codes than its own.
 VARIABLE_CODES: Final = {"hive": "INVALID_INPUT", "grafbase": "VARIABLE_ERROR", "apollo": "INVALID_INPUT"}
+PATIENCE_S: Final = 10.0
+MAX_ANSWER_BYTES: Final = 10_000
+TWICE: Final = "".join(f"fragment F{n} on User {{ ...F{n + 1} ...F{n + 1} }} " for n in range(30))
+BOMB: Final = f'{{ user(handle: "alice") {{ ...F0 }} }} {TWICE}'
+HOSTILE: Final = {
+    "fragments of an alias": f"{BOMB} fragment F30 on User {{ a: id }}",
+    "fragments of a field": f"{BOMB} fragment F30 on User {{ id }}",
+    "fragments of nothing": f"{BOMB} fragment F30 on User {{ __typename }}",
+    "fragments of lists": f"{BOMB} fragment F30 on User {{ posts(first: 1) {{ nodes {{ author {{ id }} }} }} }}",
+    "one field": '{ user(handle: "alice") { ' + "id " * 100_000 + "} }",
+    "many names": '{ user(handle: "alice") { ' + "".join(f"a{n}: id " for n in range(3_000)) + "} }",
+    "depth": "{ posts(first: 1) { nodes "
+    + "{ author { posts(first: 1) { nodes " * 12
+    + "{ id } "
+    + "} } }" * 12
+    + "} }",
+}
 
 
 @pytest.mark.parametrize("name", ["hive", "grafbase"])
@@ -48,6 +65,20 @@ async def test_variables_that_do_not_fit_are_the_clients_fault(place: Place, nam
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == VARIABLE_CODES[name]
     assert "$n" in error["message"]
+
+
+@pytest.mark.parametrize("document", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("name", ROUTERS)
+async def test_a_document_that_stands_for_far_more_than_it_says_stops_nobody(
+    place: Place, name: str, document: str
+) -> None:
+    town = place.behind(name)
+
+    answer = await town.http.post(town.url, json={"query": document}, timeout=PATIENCE_S)
+
+    assert answer.status_code < 500
+    assert len(answer.content) < MAX_ANSWER_BYTES
+    assert (await town.ask(None, '{ user(handle: "bob") { handle } }')) == {"user": {"handle": "bob"}}
 
 
 @pytest.mark.parametrize("name", ROUTERS)
