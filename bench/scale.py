@@ -64,10 +64,12 @@ def topologies() -> str:
     mixed = [f"{rows[name, 'mixed']['p99_ms']:,.0f} ms" for name in names]
     lines.append(f"| p99 of the mixture | {' | '.join(mixed)} |")
     about = found["machine"]
+    count = about.get("variations", 1)
+    variations = "one variation" if count == 1 else f"{count} variations"
     how = (
         "µs of processor time a request, of all processes but the database, and how many times that of one process: "
-        f"the median of {about['rounds']} rounds. {about['connections']} connections, and {about['variations']} "
-        "variations of each read, since routers send equal requests that are under way together only once."
+        f"the median of {about['rounds']} rounds. {about['connections']} connections; reads in {variations}, since "
+        "routers send equal requests that are under way together only once."
     )
     return "\n".join([*lines, "", f"{how} {machine(found)}"])
 

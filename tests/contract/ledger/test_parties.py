@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from datastores import ledger
-from tests.contract.acts import attempt, codes
+from tests.contract.acts import attempt, code_of, codes
 from tests.contract.ledger.trials import document
 from tests.contract.scene import Scene, eur, play
 from tests.contract.town import Town
@@ -156,5 +156,5 @@ async def accounts(town: Town) -> dict[str, int]:
 def refused(answer: Any) -> bool:
     """Whether the input was not accepted, as a typed error or because it is no such type."""
     if "errors" in answer:
-        return {error["extensions"]["code"] for error in answer["errors"]} == {"INVALID_INPUT"}
+        return {code_of(error) for error in answer["errors"]} == {"INVALID_INPUT"}
     return answer.get("code") in ("INVALID_INPUT", "INSUFFICIENT_FUNDS", "LIMIT_EXCEEDED", "CONFLICT")

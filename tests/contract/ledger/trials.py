@@ -11,7 +11,7 @@ from typing import Any
 
 from graphql import get_named_type
 
-from tests.contract.acts import GRAPH, key
+from tests.contract.acts import GRAPH, code_of, key
 from tests.contract.ledger.cast import Cast
 from tests.contract.ledger.outcomes import ERROR, Outcome
 from tests.contract.ledger.subjects import acceptable, consumed, end_some
@@ -96,7 +96,7 @@ def read_answer(body: Any, mutation: str) -> Answer:
     """The answer in a response's body."""
     if "errors" in body:
         (error,) = body["errors"]
-        return Answer(ERROR, error["extensions"]["code"], error["message"])
+        return Answer(ERROR, code_of(error), error["message"])
     told = body["data"][mutation]
     return Answer(
         told["__typename"],
