@@ -31,6 +31,8 @@ _STREAMS: Final = f"{_ANSWERS}TestEventStreams::test_"
 # What routers call it that variables do not fit, where their configuration cannot say `INVALID_INPUT`: Grafbase.
 WORDS: Final = {"VARIABLE_ERROR": "INVALID_INPUT"}
 
+_NOBODY: Final = "over a WebSocket it asks other domains as nobody, so that what is private in them is null in events"
+
 DIFFERENCES: Final = (
     Difference(
         "test_an_unforeseen_failure_is_masked",
@@ -68,6 +70,23 @@ DIFFERENCES: Final = (
     Difference(
         "ledger/test_keys.py::test_a_whole_number_is_the_key_of_its_digits",
         "a whole number is no ID to it: `VARIABLE_ERROR`",
+        ("grafbase",),
+    ),
+    Difference("test_shared_streams.py::test_together_is_as_alone[notificationAdded]", _NOBODY, ("grafbase",)),
+    Difference("test_rides.py::test_a_ride_is_booked_followed_and_paid", _NOBODY, ("grafbase",)),
+    Difference(
+        "test_attacks.py::test_who_is_removed_hears_nothing_more[conversationUpdated { __typename }]",
+        "an event of which nothing but the type is asked for is an error to it",
+        ("grafbase",),
+    ),
+    Difference(
+        "ledger/test_replays.py::test_a_client_that_leaves_cancels_nothing",
+        "a mutation whose client leaves at once does not always reach its subgraph",
+        ("grafbase",),
+    ),
+    Difference(
+        "test_webhooks.py::TestKeys::test_a_stream_ends_with_its_key",
+        "its event streams have no head before the first event",
         ("grafbase",),
     ),
     Difference("ledger/test_unanswered.py::test_a_full_queue", _INSIDE),
