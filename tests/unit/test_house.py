@@ -77,3 +77,14 @@ def test_a_lock_names_no_place_to_get_packages_from_and_has_a_hash_for_each(lock
     for pin in pins:
         assert re.match(r"[\w.-]+==\S+", pin), pin
         assert "--hash=sha256:" in pin, pin
+
+
+def test_the_tests_of_graphql_core_are_of_the_version_that_is_locked() -> None:
+    pins = {
+        lock.name: re.findall(r"^graphql-core==\S+", lock.read_text(), flags=re.MULTILINE)
+        for lock in LOCKS
+        if lock.name in ("requirements.txt", "requirements-conformance.txt")
+    }
+
+    assert len(pins) == 2
+    assert pins["requirements.txt"] == pins["requirements-conformance.txt"] != []
