@@ -29,6 +29,7 @@ def name_of(item: pytest.Item) -> str:
     return "::".join(names[names.index(item.path.name) :]).partition("[")[0]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put our executor in, and leave out what does not apply; raises UsageError where an entry names no test."""
     named = {item: name_of(item) for item in items}
@@ -63,22 +64,28 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     return result
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
-    """Fail a whole run that has tried less than it should: then operations are no longer compiled, or not asked for."""
-    yield
-    is_whole = not (session.config.option.keyword or session.testsfailed or session.config.option.collectonly)
-    if is_whole and any(executing.executions[how] < least for how, least in LEAST.items()):
+def too_few(config: pytest.Config) -> list[str]:
+    """In words, what a whole run has tried less of than it should: operations are not compiled, or not asked for."""
+    options = config.option
+    in_parts = getattr(options, "numprocesses", None) or hasattr(config, "workerinput")
+    if options.keyword or options.collectonly or in_parts:
+        return []
+    return [f"too few {how}: at least {n} are expected" for how, n in LEAST.items() if executing.executions[how] < n]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a whole run that has tried less than it should."""
+    if session.exitstatus == pytest.ExitCode.OK and too_few(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say how the operations of these tests were executed, and where that is less than it should be."""
     ran = executing.executions
     told = ", ".join(f"{count} {how}" for how, count in ran.most_common())
     terminalreporter.write_line(f"{ran.total()} executions by our executor: {told}")
-    for how, least in LEAST.items():
-        if ran[how] < least:
-            terminalreporter.write_line(f"too few {how}: a whole run has at least {least}")
+    for line in too_few(config):
+        terminalreporter.write_line(line)
     for reason, count in Counter(_left_out.values()).most_common():
         terminalreporter.write_line(f"{count} tests left out: {reason}")
