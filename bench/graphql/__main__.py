@@ -17,6 +17,7 @@ from bench.machine import cores, machine, versions
 from bench.replica_sets import replica_set
 
 from .candidates import CONSTANT, candidates, install_node_peers, peer_versions
+from .cold import cold
 from .command import MAX_COMPLAINTS, command
 from .load import Load
 from .plot import plot
@@ -54,6 +55,7 @@ async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
         database = await stack.enter_async_context(replica_set(folder, 1, loading))
         console.print("planting the town")
         town = await plant(folder, database.uri, driver)
+        unseen = await cold(folder, database.uri, driver, town)
         servers = await _serve(stack, folder, database.uri, driver, serving, town)
         console.print(f"{len(servers)} servers answer the same")
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -70,6 +72,7 @@ async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
         "rows": [row(point, measured) for point, measured in measuring.loads.items()],
         "ratios": ratios(measuring.loads),
         "cpu_ratios": cpu_ratios(measuring.loads),
+        "cold": unseen,
         "complaints": load.complaints[:MAX_COMPLAINTS],
     }
 

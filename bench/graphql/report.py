@@ -97,3 +97,10 @@ def show(console: Console, results: Mapping[str, Any]) -> None:
         met = "" if target is None else f"≥ {target:g}" + ("" if value >= target else "  short")
         short.add_row(name, f"{value:.2f}", met, f"{results['cpu_ratios'][name]:.2f}")
     console.print(short)
+    unseen = Table(
+        "µs", "first use", "second", "graphql-core", "first / graphql-core", title="never seen before (≤ 1.5)"
+    )
+    for name, took in results["cold"].items():
+        times = [f"{took[each]:,.0f}" for each in ("first", "second", "graphql_core")]
+        unseen.add_row(TITLES[name], *times, f"{took['first_vs_graphql_core']:.2f}")
+    console.print(unseen)
