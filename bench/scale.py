@@ -108,7 +108,7 @@ def sums() -> str:
         ),
         ("follows", "requests a second at the peak", f"{peak:,.0f}"),
         ("follows", "processes of one core each at that use", f"{processes:,}"),
-        ("follows", "their memory", f"{processes * mixed['memory_mb'] / 1e6:,.1f} TB"),
+        ("follows", "their memory", f"{processes * mixed['memory_mb'] / 1e3:,.0f} GB"),
         ("follows", "processes for the sockets alone, 10,000 each", f"{math.ceil(sockets / SOCKETS_A_PROCESS):,}"),
         ("follows", "transfers a second at the peak", f"{transfers:,.0f}"),
         ("follows", "partitions of the ledger", f"{math.ceil(transfers / best['tps']):,}"),
