@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
 from typing import Final
 
 import structlog
@@ -13,6 +12,7 @@ import structlog
 from datastores import budgets as levels
 from datastores import documents
 from datastores.mongo import Database
+from gateway.background import Background
 from gateway.budgets import Budgets, CostLimits
 
 PAUSE_S: Final = 0.1
@@ -22,7 +22,7 @@ TIMEOUT_S: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class BudgetExchange:
+class BudgetExchange(Background):
     """Tells the other processes what clients spend here, and hears what they have spent there; use `async with`.
 
     No request waits for it and none writes: a client is told of when it has spent a hundredth of its bucket, all of
@@ -31,26 +31,17 @@ class BudgetExchange:
     again. While the database is away each process goes by what it knows.
     """
 
+    task_name = "budget exchange"
+
     def __init__(self, database: Database, budgets: Budgets, limits: CostLimits, digest: Callable[..., str]) -> None:
         self._database = database
         # Nobody's address or account stands in the database, nor what could be tried against it.
         self._digest = digest
         self._budgets = budgets
         self._limits = limits
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> BudgetExchange:
-        self._task = asyncio.create_task(self._run(), name="budget exchange")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Forever tells what is due, and hears."""
         pause_s = PAUSE_S
         while True:
             await self._budgets.is_due.wait()

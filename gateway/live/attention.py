@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final
 
 import structlog
@@ -14,6 +13,7 @@ import structlog
 from datastores.errors import GoingAwayError
 from datastores.mongo import Document
 from datastores.signals import SIGNALS, topic_of
+from gateway.background import Background
 from resolvers.attention import CALL_HOLDS_S, CALLS, EVERYWHERE, Renewals
 from resolvers.context import Hub, MissedRowsError
 
@@ -25,12 +25,14 @@ OnCall = Callable[[Document], None]
 _log = structlog.get_logger(__name__)
 
 
-class Attention:
+class Attention(Background):
     """Implements `resolvers.attention.Attention`; use as `async with Attention(hub)`.
 
     A process that has just started, or missed something, takes everything for wanted for 50 s. At most 100,000 topics
     are known; past that the ones that were called for longest ago are forgotten. `on_call` is told of every call.
     """
+
+    task_name = "hear who looks"
 
     def __init__(
         self, hub: Hub, on_call: OnCall = lambda message: None, *, now: Callable[[], float] = time.monotonic
@@ -42,7 +44,6 @@ class Attention:
         self._until: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._waiting: dict[tuple[str, str], asyncio.Event] = {}
         self._knows_from = now() + CALL_HOLDS_S
-        self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._until)
@@ -79,18 +80,8 @@ class Attention:
             event.set()
         self._on_call(message)
 
-    async def __aenter__(self) -> Attention:
-        self._task = asyncio.create_task(self._listen(), name="hear who looks")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _listen(self) -> None:
+    async def run(self) -> None:
+        """Hear calls until the process stops."""
         while True:
             try:
                 async with self._hub.open(SIGNALS, [topic_of(CALLS, EVERYWHERE)]) as feed:

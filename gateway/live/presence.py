@@ -8,7 +8,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final
 
 import structlog
@@ -16,6 +15,7 @@ import structlog
 from datastores.ids import new_id
 from datastores.mongo import Database, Document
 from datastores.signals import publish
+from gateway.background import Background
 from resolvers.attention import CALL_EVERY_S, CALL_HOLDS_S
 from resolvers.conversations import PRESENCE
 
@@ -34,11 +34,13 @@ class _Watched:
     said: frozenset[str] = frozenset()
 
 
-class Presence:
+class Presence(Background):
     """Counts who listens here, and tells those who look at a conversation; use as `async with Presence(database)`.
 
     At most 20,000 conversations are watched at once; past that the ones that were called for longest ago are left out.
     """
+
+    task_name = "tell who is here"
 
     def __init__(self, database: Database, *, now: Callable[[], float] = time.monotonic) -> None:
         self._database = database
@@ -49,7 +51,6 @@ class Presence:
         self._of_member: dict[str, set[str]] = {}
         self._due: OrderedDict[str, None] = OrderedDict()
         self._is_due = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def watched(self) -> int:
@@ -84,17 +85,6 @@ class Presence:
             watched.said_at = float("-inf")
             self._tell(id)
 
-    async def __aenter__(self) -> Presence:
-        self._task = asyncio.create_task(self._run(), name="tell who is here")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
     def _count(self, user_id: str, by: int) -> None:
         before = self._here[user_id]
         self._here[user_id] += by
@@ -117,7 +107,8 @@ class Presence:
         self._due[id] = None
         self._is_due.set()
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Forever tells what is due."""
         while True:
             await self._is_due.wait()
             self._is_due.clear()
