@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from rich.console import Console
 from datastores.mongo import Database
 from tests.faults import proofs, rounds
 from tests.faults.auditor import Auditor
+from tests.faults.command import command
 from tests.faults.networks import usable_network
 from tests.faults.replica_set import ELECTION_TIMEOUT_MS, NODES, ReplicaSet, replica_set
 from tests.faults.report import Report
@@ -120,19 +119,5 @@ def _line(number: int, seed: int, outcome: Outcome) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--only", action="append", choices=list(FAULTS), default=[])
-    asked = parser.parse_args()
-    seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
-    started = time.monotonic()
-    console = Console(width=160, soft_wrap=True)
-    held = asyncio.run(run(asked.rounds, seed, asked.only, console))
-    console.print(f"{'all holds' if held else 'broken'} after {time.monotonic() - started:.0f} s; seed {seed}")
-    sys.exit(0 if held else 1)
-
-
 if __name__ == "__main__":
-    main()
+    command("python -m tests.faults", __doc__, rounds=ROUNDS, faults=FAULTS, run=run)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
-import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -23,6 +20,7 @@ from gateway.identity.development import DevelopmentIssuer
 from gateway.settings import Environment, Settings
 from tests.contract.fleet import Proxy
 from tests.contract.town import environment_of
+from tests.faults.command import command
 from tests.faults.live import rounds
 from tests.faults.live.cast import Consumer, Gateway, consumers, languages
 from tests.faults.live.listeners import Listener
@@ -145,19 +143,5 @@ async def _until_heard(listeners: Sequence[Listener], traffic: Traffic) -> None:
             await asyncio.sleep(0.2)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.live", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--only", action="append", choices=list(FAULTS), default=[])
-    asked = parser.parse_args()
-    seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
-    started = time.monotonic()
-    console = Console(width=160, soft_wrap=True)
-    held = asyncio.run(run(asked.rounds, seed, asked.only, console))
-    console.print(f"{'all holds' if held else 'broken'} after {time.monotonic() - started:.0f} s; seed {seed}")
-    sys.exit(0 if held else 1)
-
-
 if __name__ == "__main__":
-    main()
+    command("python -m tests.faults.live", __doc__, rounds=ROUNDS, faults=FAULTS, run=run)
