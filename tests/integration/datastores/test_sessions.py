@@ -120,15 +120,10 @@ async def test_a_commit_whose_connection_is_lost_is_sent_again(
 async def test_a_commit_of_what_the_server_has_ended_may_be_tried_again(shelf: Database) -> None:
     async with shelf.transaction() as session:
         await shelf.write("books", [Insert(BOOK)], session=session)
-        await _end_sessions(shelf)
+        await shelf._raw.command({"killSessions": [session.raw.session_id]})
 
         with pytest.raises(PyMongoError) as ended:
             await session.commit()
 
     assert may_retry(ended.value, 0)
     assert await shelf.find("books", {}, limit=5) == []
-
-
-async def _end_sessions(database: Database) -> None:
-    # No session at all means every session of this user.
-    await database._raw.command({"killSessions": []})
