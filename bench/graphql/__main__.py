@@ -29,7 +29,7 @@ from .verification import answers, compare
 
 CONNECTIONS: Final = (1, 8, 32, 128)
 
-FULL: Final = Plan(5, 1.0, 400, CONNECTIONS)
+FULL: Final = Plan(3, 0.4, 200, CONNECTIONS)
 QUICK: Final = Plan(3, 0.25, 60, (COMPARED_AT,))
 
 
