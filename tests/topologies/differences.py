@@ -72,6 +72,11 @@ DIFFERENCES: Final = (
         "a whole number is no ID to it: `VARIABLE_ERROR`",
         ("grafbase",),
     ),
+    Difference(
+        "test_everything_answers.py::test_every_field_has_answered_with_a_value",
+        "a field of an abstract type within an event is an error to it: it expects the type's name to be borrowed",
+        ("grafbase",),
+    ),
     Difference("test_shared_streams.py::test_together_is_as_alone[notificationAdded]", _NOBODY, ("grafbase",)),
     Difference("test_rides.py::test_a_ride_is_booked_followed_and_paid", _NOBODY, ("grafbase",)),
     Difference(
