@@ -13,6 +13,7 @@ from typing import Any, Final
 import uvloop
 
 from datastores.mongo import Database
+from gateway.cli.serving import spare_collections
 from gateway.logs import configure_logs
 from gateway.settings import LogFormat, LogLevel
 
@@ -62,6 +63,8 @@ async def serve(uri: str, name: str, driver: Any, people: int) -> None:
     }
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    # As a gateway does.
+    spare_collections()
     _say({"ready": os.getpid()})
     while line := await reader.readline():
         load = json.loads(line)

@@ -80,11 +80,11 @@ class Unanswered:
 
 @dataclass(slots=True, eq=False)
 class _Guest:
-    """A process that hands its acts over to this one."""
+    """A process that hands its acts over to this one: how many have no outcome yet, and when the last got one."""
 
     writer: asyncio.StreamWriter
     under_way: int = 0
-    answered_at: float = float("-inf")
+    decided_at: float = float("-inf")
 
 
 @dataclass(slots=True)
@@ -192,17 +192,17 @@ class Handover:
     def has_guests(self) -> bool:
         """Whether others have handed acts over a moment ago."""
         now = self._clock()
-        return any(guest.under_way or now - guest.answered_at < _RECENT_S for guest in self._guests)
+        return any(guest.under_way or now - guest.decided_at < _RECENT_S for guest in self._guests)
 
     def _is_shared(self, guest: _Guest) -> bool:
         """Whether anybody but this guest has had acts a moment ago."""
         now = self._clock()
         others = (other for other in self._guests if other is not guest)
-        busy = any(other.under_way or now - other.answered_at < SHARED_S for other in others)
+        busy = any(other.under_way or now - other.decided_at < SHARED_S for other in others)
         return busy or now - self._own_at < SHARED_S
 
     def _is_expected(self, guest: _Guest) -> bool:
-        return guest.under_way == 0 and self._clock() - guest.answered_at < _RECENT_S
+        return guest.under_way == 0 and self._clock() - guest.decided_at < _RECENT_S
 
     async def _connect(self, address: str) -> _Host:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -239,28 +239,40 @@ class Handover:
         try:
             while True:
                 number, name, batch = _loads(await _receive(reader))
-                guest.under_way += 1
-                self._arrived.set()
-                self._start(self._answer(guest, number, name, batch))
+                taken = self._accept(guest, name, batch)
+                self._start(self._answer(guest, number, taken, len(batch)))
         except (OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError):
             pass
         finally:
             self._guests.discard(guest)
             writer.close()
 
-    async def _answer(self, guest: _Guest, number: int, name: str, batch: Acts) -> None:
+    def _accept(self, guest: _Guest, name: str, batch: Acts) -> Sequence[asyncio.Future[Any]]:
+        """What will be the outcomes of these acts; of none where too many wait already."""
+        self._arrived.set()
         try:
-            found = await asyncio.gather(*self._take_over(name, batch), return_exceptions=True)
+            futures = self._take_over(name, batch)
         except ExpectedError:
-            found = [RuntimeError("there are too many already")] * len(batch)
-        outcomes = [_told(outcome) for outcome in found]
+            return ()
+        guest.under_way += len(futures)
+
+        def decided(_: asyncio.Future[Any]) -> None:
+            # As soon as it is known, and not when it has been sent: by then the next batch would be on its way.
+            guest.under_way -= 1
+            guest.decided_at = self._clock()
+
+        for future in futures:
+            future.add_done_callback(decided)
+        return futures
+
+    async def _answer(self, guest: _Guest, number: int, taken: Sequence[asyncio.Future[Any]], acts: int) -> None:
+        found = await asyncio.gather(*taken, return_exceptions=True)
+        outcomes = [_told(outcome) for outcome in found] or [Unanswered()] * acts
         is_shared = self._is_shared(guest)
         try:
             frame = _dumps((number, outcomes, is_shared))
         except (TypeError, AttributeError, pickle.PicklingError):
-            frame = _dumps((number, [Unanswered()] * len(outcomes), is_shared))
-        guest.under_way -= 1
-        guest.answered_at = self._clock()
+            frame = _dumps((number, [Unanswered()] * acts, is_shared))
         with suppress(OSError):
             await _send(guest.writer, frame)
 
@@ -270,24 +282,36 @@ class Handover:
         task.add_done_callback(self._tasks.discard)
 
 
-def made(of: type, values: dict[str, Any]) -> Any:
+def made(of: type, names: tuple[str, ...], *values: Any) -> Any:
     """The frozen dataclass with these values, which must be all its fields and no others; for frames alone."""
-    if not _is_value(of) or frozenset(_names(of)) != values.keys():
+    if not _is_value(of) or (names != _names(of) and {*names} != {*_names(of)}):
         raise pickle.UnpicklingError(f"{of.__qualname__} has other fields here")
     value: Any = object.__new__(of)
-    for name, each in values.items():
-        object.__setattr__(value, name, each)
+    put = object.__setattr__
+    for name, each in zip(names, values, strict=True):
+        put(value, name, each)
     return value
 
 
-class _Pickler(pickle.Pickler):
-    """Writes frozen dataclasses by the names of their fields: by their places another version would mix them up."""
+class _Reducers(dict[type, Callable[[Any], tuple[Any, ...]]]):
+    """How frozen dataclasses are written: by the names of their fields, since by places versions would mix them up."""
 
-    def reducer_override(self, value: Any) -> Any:
-        if not _is_value(type(value)):
-            return NotImplemented
-        kind: type = type(value)
-        return made, (kind, {name: getattr(value, name) for name in _names(kind)})
+    def __missing__(self, kind: type) -> Callable[[Any], tuple[Any, ...]]:
+        if not _is_value(kind):
+            raise KeyError(kind)
+        names = _names(kind)
+
+        def reduced(value: Any) -> tuple[Any, ...]:
+            return made, (kind, names, *[getattr(value, name) for name in names])
+
+        self[kind] = reduced
+        return reduced
+
+
+class _Pickler(pickle.Pickler):
+    """Writes what `_Unpickler` reads."""
+
+    dispatch_table = _Reducers()
 
 
 class _Unpickler(pickle.Unpickler):

@@ -131,7 +131,7 @@ class CommitLoop:
                 ahead = await self._commit_batch(batch, must_be_here=host is not None)
             except Exception as error:
                 await self._fail(batch.waiting, error)
-            if ahead is None:
+            if ahead is None or (self.turns is not None and self.turns.is_shared):
                 # Who was just answered and asks again at once is in the next batch, beside those who came meanwhile.
                 await asyncio.sleep(0)
                 if self.turns is not None:

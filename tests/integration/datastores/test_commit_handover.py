@@ -67,8 +67,10 @@ async def test_who_has_the_turn_commits_for_both(
 
 
 async def test_batches_of_both_are_one_while_both_are_busy(
-    bare_database: Database, loops: tuple[CommitLoops, CommitLoops]
+    bare_database: Database, loops: tuple[CommitLoops, CommitLoops], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On a machine that does other things as well, nobody comes back within 10 ms.
+    monkeypatch.setattr(handover, "GATHER_S", LIMIT_S)
     host, guest = (contended(each) for each in loops)
     await opened(host, 1, "first")
 
@@ -80,8 +82,8 @@ async def test_batches_of_both_are_one_while_both_are_busy(
     await asyncio.gather(*busy)
 
     assert await bare_database.count("accounts", {}) == 161
-    assert host.statistics.batches < 80
-    assert host.statistics.largest_batch > 8
+    assert host.statistics.batches <= 14
+    assert host.statistics.largest_batch == 16
 
 
 async def test_a_host_that_has_gone_costs_nothing_but_the_way(
