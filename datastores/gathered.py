@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from .mongo import Database, Document, Filter, Sort
-from .sessions import Session
+from .mongo import Database, Document, Filter, Session, Sort
 
 
 class GatheredDatabase(Database):

@@ -12,10 +12,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from .clock import utc_now
 from .errors import ConflictError, NotFoundError
 from .ids import derived_id, is_id
-from .mongo import Database, Document
+from .mongo import Database, Document, Session, run_transaction
 from .paging import PageDocument, Window, keyset, page
-from .sessions import Session
-from .transactions import run_transaction
 
 PARTNERS: Final = "partners"
 KEYS: Final = "partner_keys"

@@ -12,10 +12,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from datastores.commit import CommitLoop, Read, Work, by_id
 from datastores.errors import NotFoundError, ValidationError
 from datastores.lists import windows
-from datastores.mongo import Database, Document
+from datastores.mongo import Database, Document, Session, add_to_counters, insert_in_batches
 from datastores.paging import Window
-from datastores.sessions import Session
-from datastores.transactions import add_to_counters, insert_in_batches
 
 from .users import USERS
 

@@ -9,9 +9,7 @@ from typing import Any, Final, TypedDict, cast
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from datastores.errors import UnavailableError
-from datastores.mongo import Database, Document
-from datastores.sessions import Session
-from datastores.transactions import insert_in_batches, run_transaction
+from datastores.mongo import Database, Document, Session, insert_in_batches, run_transaction
 
 from .users import USERS, user_document
 

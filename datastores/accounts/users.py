@@ -9,9 +9,8 @@ from typing import Any, Final, TypedDict, cast
 from pymongo import ASCENDING, IndexModel
 
 from datastores.ids import id_at, is_id
-from datastores.mongo import Database, Document
+from datastores.mongo import Database, Document, insert_in_batches
 from datastores.paging import PageDocument, Window, keyset, page
-from datastores.transactions import insert_in_batches
 from datastores.words import MAX_PREFIX, prefixes, words
 
 USERS: Final = "users"

@@ -23,10 +23,8 @@ from pymongo.errors import PyMongoError
 
 from datastores.clock import utc_now
 from datastores.errors import ExpectedError, RateLimitedError, UnavailableError
-from datastores.mongo import MAX_LIMIT, Database
-from datastores.sessions import Session
-from datastores.transactions import commit, is_duplicate, is_unknown, may_retry
-from datastores.writes import Write
+from datastores.mongo import MAX_LIMIT, Database, Session, Write
+from datastores.mongo.transactions import commit, is_duplicate, is_unknown, may_retry
 
 from .batches import MAX_ROUNDS, Batch, Waiting, decide, missing, recalled
 from .handover import Acts, Handover, NotHandedOverError, Refused, Unanswered

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
-from datastores.mongo import Document
-from datastores.writes import Delete, Insert, Replace, Update, Write
+from datastores.mongo import Delete, Document, Insert, Replace, Update, Write
 
 Outcome_co = TypeVar("Outcome_co", covariant=True)
 Values = tuple[Any, ...]

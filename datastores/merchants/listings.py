@@ -15,9 +15,8 @@ from datastores.errors import ConflictError, ForbiddenError, NotFoundError
 from datastores.ids import derived_id, id_at, is_id
 from datastores.ledger import Money
 from datastores.lists import windows
-from datastores.mongo import Database, Document
+from datastores.mongo import Database, Document, insert_in_batches
 from datastores.paging import Window
-from datastores.transactions import insert_in_batches
 from datastores.words import folded, words
 
 LISTINGS: Final = "listings"

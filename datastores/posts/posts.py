@@ -13,10 +13,8 @@ from datastores.commit import CommitLoop, Read, Work, by_fields, by_id, by_new_i
 from datastores.errors import NotFoundError
 from datastores.ids import id_at, is_id
 from datastores.lists import windows
-from datastores.mongo import Database, Document
+from datastores.mongo import Database, Document, Session, add_to_counters, insert_in_batches
 from datastores.paging import PageDocument, Window, keyset, page
-from datastores.sessions import Session
-from datastores.transactions import add_to_counters, insert_in_batches
 
 from .marks import hashtags_in, tokens_of
 

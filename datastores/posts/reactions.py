@@ -11,9 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from datastores.commit import CommitLoop, Read, Work, by_id
 from datastores.errors import NotFoundError
-from datastores.mongo import Database, Document
-from datastores.sessions import Session
-from datastores.transactions import add_to_counters, insert_in_batches
+from datastores.mongo import Database, Document, Session, add_to_counters, insert_in_batches
 
 from .posts import POSTS
 

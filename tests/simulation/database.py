@@ -9,9 +9,8 @@ from typing import TypeVar
 
 from pymongo.results import UpdateResult
 
-from datastores.mongo import MAX_LIMIT, Database, Document, Filter, Sort
-from datastores.sessions import Session
-from datastores.writes import Write, updated
+from datastores.mongo import MAX_LIMIT, Database, Document, Filter, Session, Sort, Write
+from datastores.mongo.writes import updated
 
 from .faults import (
     OF_COMMANDS,

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from pymongo import IndexModel
 
-from datastores.mongo import Document, Filter
-from datastores.writes import Delete, Insert, Replace, Update, Write
+from datastores.mongo import Delete, Document, Filter, Insert, Replace, Update, Write
 
 from .expressions import applied
 from .faults import conflict, duplicate, no_such_transaction

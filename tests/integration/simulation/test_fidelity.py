@@ -11,10 +11,8 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from datastores import leases
-from datastores.mongo import Database
-from datastores.sessions import Session
-from datastores.transactions import is_duplicate
-from datastores.writes import Delete, Insert, Replace, Update, Write
+from datastores.mongo import Database, Delete, Insert, Replace, Session, Update, Write
+from datastores.mongo.transactions import is_duplicate
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT, Faults, Trace
 from tests.simulation.storage import Storage

@@ -8,8 +8,7 @@ from datetime import datetime
 import pytest
 
 from datastores.commit import Work, by_id
-from datastores.mongo import Document
-from datastores.writes import Delete, Insert, Replace, Write
+from datastores.mongo import Delete, Document, Insert, Replace, Write
 
 OLD: Document = {"_id": "a", "x": 1}
 NEW: Document = {"_id": "a", "x": 2}

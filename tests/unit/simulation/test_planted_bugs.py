@@ -38,8 +38,7 @@ from datastores.ledger import (
 )
 from datastores.ledger.entries import LAST
 from datastores.ledger.statuses import append_status
-from datastores.mongo import Document
-from datastores.sessions import Session
+from datastores.mongo import Document, Session
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT
 from tests.simulation.storage import START, Storage

@@ -11,9 +11,8 @@ import pytest
 from datastores.commit import Act, CommitLoop, Work
 from datastores.conversations import CONVERSATIONS, MessageDocument, SendMessage, log, messages
 from datastores.merchants import LISTINGS, purchases
-from datastores.mongo import Database, Document
+from datastores.mongo import Database, Document, Session
 from datastores.posts import POSTS
-from datastores.sessions import Session
 from tests.simulation.conversations.wishes import Wish as Said
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.storage import Storage

@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from datastores import ledger
 from datastores.commit import CommitLoop
 from datastores.errors import OutcomeUnknownError, UnavailableError
-from datastores.transactions import MAX_DUPLICATES
+from datastores.mongo.transactions import MAX_DUPLICATES
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import UNKNOWN, Faults, Trace, conflict, duplicate, lost_connection
 from tests.simulation.scheduler import run

@@ -14,7 +14,7 @@ from pymongo.server_description import ServerDescription
 from pymongo.topology_description import TOPOLOGY_TYPE, TopologyDescription
 
 from datastores.mongo import Database, Document, Driver
-from datastores.wire import MAX_CONNECTIONS, Wire
+from datastores.mongo.wire import MAX_CONNECTIONS, Wire
 
 NAME = "agora_test_wire"
 

@@ -11,9 +11,11 @@ from typing import Final, TypeVar
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from .errors import OutcomeUnknownError, UnavailableError
-from .mongo import Database, Document
+from datastores.errors import OutcomeUnknownError, UnavailableError
+
+from .database import Database
 from .sessions import Session
+from .types import Document
 
 TRANSACTION_TIMEOUT_S: Final = 10.0
 MAX_DUPLICATES: Final = 6

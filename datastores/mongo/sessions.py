@@ -9,7 +9,8 @@ from pymongo import ReadPreference
 from pymongo.client_session_shared import _TxnState
 from pymongo.errors import AutoReconnect, DocumentTooLarge, PyMongoError
 
-from .wire import Document, Wire
+from .types import Document
+from .wire import Wire
 
 _ADMIN: Final = "admin"
 

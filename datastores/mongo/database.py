@@ -1,102 +1,51 @@
-"""The seam to MongoDB: one `Database` over Motor or PyMongo's asyncio client, with a fair gate and stated limits."""
+"""One `Database` over either driver: what is read of it, written to it, done in a transaction, and watched."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
-from pymongo import AsyncMongoClient, IndexModel, ReturnDocument, UpdateOne
-from pymongo.errors import (
-    AutoReconnect,
-    ConfigurationError,
-    DocumentTooLarge,
-    ExecutionTimeout,
-    InvalidURI,
-    OperationFailure,
-    PyMongoError,
-)
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from motor.motor_asyncio import AsyncIOMotorClientSession
+from pymongo import IndexModel, ReturnDocument, UpdateOne
+from pymongo.errors import DocumentTooLarge, ExecutionTimeout, OperationFailure
+from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.results import UpdateResult
 from pymongo.write_concern import WriteConcern
 
-from .errors import ExpectedError, UnavailableError
+from datastores.errors import UnavailableError
+
+from .connecting import close_clients, open_clients
+from .reading import Reader
 from .sessions import Session
-from .wire import Changes, Wire
+from .types import Document, Driver, Filter, OnCommand, Sort
+from .wire import Wire
 from .writes import Write, WriteCommand, updated, write_commands
 
-Document = dict[str, Any]
-Filter = Mapping[str, Any]
-Sort = Sequence[tuple[str, int]]
-Driver = Literal["motor", "pymongo"]
-OnCommand = Callable[[str, str, float, bool], None]
-NAMESPACE_EXISTS: Final = 48
-T = TypeVar("T")
-
-POOL_SIZE: Final = 32
-GATE_SIZE: Final = 24
-MAX_LIMIT: Final = 100_000
-CONNECT_TIMEOUT_MS: Final = 5_000
-HEARTBEAT_MS: Final = 2_000
-HEARTBEAT_TIMEOUT_MS: Final = 3_000
 COMMIT_TIMEOUT_MS: Final = 20_000
 MAJORITY: Final = WriteConcern("majority", j=True, wtimeout=COMMIT_TIMEOUT_MS)
 SNAPSHOT: Final = ReadConcern("snapshot")
-# Where a node is stepping down, stopping or cut off: the codes of MongoDB's specification of retryable reads.
-RETRYABLE_READS: Final = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-_READ_CONCERN: Final = {"level": "majority"}
+NAMESPACE_EXISTS: Final = 48
 _NOTHING: Final = "nothing"
+T = TypeVar("T")
 
 
-class WrongDatabaseError(ExpectedError):
-    """The URI is malformed, or no usable replica set answers there."""
-
-
-class _Listener(CommandListener):
-    """Reports each command as (name, collection, seconds, succeeded)."""
-
-    def __init__(self, on_command: OnCommand) -> None:
-        self._on_command = on_command
-        self._collections: dict[int, str] = {}
-
-    def started(self, event: CommandStartedEvent) -> None:
-        key = "collection" if event.command_name == "getMore" else event.command_name
-        name = event.command.get(key)
-        self._collections[event.request_id] = name if isinstance(name, str) else ""
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        self._end(event.request_id, event.command_name, event.duration_micros, True)
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        self._end(event.request_id, event.command_name, event.duration_micros, False)
-
-    def _end(self, request_id: int, command: str, micros: int, ok: bool) -> None:
-        self._on_command(command, self._collections.pop(request_id, ""), micros / 1e6, ok)
-
-
-class Database:
+class Database(Reader):
     """One MongoDB database through one driver.
 
-    Reads return lists of plain documents with naive UTC datetimes. Those that one message answers go over `wire`, and
-    so does what a commit loop does in a transaction. All other calls go through a first-in-first-out gate, which keeps
-    the tail latency of the driver's pool in bounds, and reads among them are shielded from cancellation, since a
-    cancelled read costs PyMongo a connection.
+    Reads that one message answers go over `wire`, and so does what a commit loop does in a transaction. All other calls
+    go through a first-in-first-out gate, and reads among them are shielded from cancellation.
     """
 
     def __init__(self, client: Any, name: str, driver: Driver, wire: Wire) -> None:
-        self._client = client
         # What a failover could take back must not be shown: a stream cannot unsay an event.
-        self._raw = client.get_database(name, read_concern=ReadConcern("majority"), write_concern=MAJORITY)
-        self._gate = asyncio.Semaphore(GATE_SIZE)
-        self._shielded: set[asyncio.Task[Any]] = set()
-        self._wire = wire
+        raw = client.get_database(name, read_concern=ReadConcern("majority"), write_concern=MAJORITY)
+        super().__init__(raw, driver, wire)
+        self._client = client
         self.name = name
-        self.driver: Driver = driver
 
     @classmethod
     async def connect(
@@ -112,44 +61,12 @@ class Database:
 
         `on_command` is told of each command when it has ended, `listeners` are told all that the driver tells.
         """
-        commands = [*listeners, *([_Listener(on_command)] if on_command else [])]
-        loop = asyncio.get_running_loop()
-        options: dict[str, Any] = {
-            "maxPoolSize": POOL_SIZE,
-            "serverSelectionTimeoutMS": CONNECT_TIMEOUT_MS,
-            # A server that has fallen silent is found within the sum of these, and then what waits for it is let go.
-            # No time-out on sockets: commands may take long where the server lives.
-            "heartbeatFrequencyMS": HEARTBEAT_MS,
-            "connectTimeoutMS": HEARTBEAT_TIMEOUT_MS,
-            "retryReads": True,
-            "retryWrites": True,
-            "appname": "agora",
-        }
-        client: Any
-        try:
-            opener: AsyncMongoClient[Document] = AsyncMongoClient(uri, **options)
-            wire = Wire(opener, name, lambda: client.topology_description, on_command, listeners)
-            options["event_listeners"] = [*commands, Changes(loop, wire.look)]
-            client = AsyncIOMotorClient(uri, **options) if driver == "motor" else AsyncMongoClient(uri, **options)
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            raise WrongDatabaseError(f"MONGODB_URI is not usable: {error}") from None
-        database = cls(client, name, driver, wire)
-        try:
-            hello = await client.admin.command("hello")
-        except PyMongoError as error:
-            await database.close()
-            raise WrongDatabaseError(f"MongoDB does not answer: {str(error).partition(', Timeout:')[0]}") from None
-        if "setName" not in hello:
-            await database.close()
-            raise WrongDatabaseError("MongoDB must run as a replica set (a single node will do): transactions need one")
-        return database
+        client, wire = await open_clients(uri, name, driver, on_command, listeners)
+        return cls(client, name, driver, wire)
 
     async def close(self) -> None:
         """Close every connection."""
-        closing = self._client.close()
-        if closing is not None:
-            await closing
-        await self._wire.close()
+        await close_clients(self._client, self._wire)
 
     async def drop(self) -> None:
         """Remove the database and all that is in it."""
@@ -171,116 +88,7 @@ class Database:
         return cast(Document, await self._through(answer))
 
     async def _through(self, operation: Awaitable[T]) -> T:
-        async with self._gate:
-            return await operation
-
-    async def _read(self, operation: Callable[[], Awaitable[T]]) -> T:
-        async def gated() -> T:
-            async with self._gate:
-                return await operation()
-
-        task = asyncio.ensure_future(gated())
-        self._shielded.add(task)
-        task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._shielded.discard(task)
-        if not task.cancelled():
-            task.exception()
-
-    async def _at_once(self, command: Document, read: Callable[[], Awaitable[list[Document]]]) -> list[Document]:
-        """What a command finds, where one message holds it all.
-
-        Else `read` is called, by which the driver reads from a cursor, and where the connection is lost: the driver
-        waits for a primary and tries twice.
-        """
-        command["readConcern"] = _READ_CONCERN
-        try:
-            answer = await self._wire.command(command)
-        except AutoReconnect:
-            return await self._read(read)
-        except OperationFailure as error:
-            if error.code in RETRYABLE_READS:
-                return await self._read(read)
-            raise
-        cursor = answer["cursor"]
-        if cursor["id"]:
-            return await self._read(lambda: self._from_the_beginning(cursor, read))
-        return cast(list[Document], cursor["firstBatch"])
-
-    async def _from_the_beginning(
-        self, cursor: Document, read: Callable[[], Awaitable[list[Document]]]
-    ) -> list[Document]:
-        collection = cursor["ns"].partition(".")[2]
-        await self._raw.command({"killCursors": collection, "cursors": [cursor["id"]]})
-        return await read()
-
-    async def find(
-        self,
-        collection: str,
-        filter: Filter,
-        *,
-        limit: int,
-        sort: Sort | None = None,
-        projection: Mapping[str, int] | None = None,
-        hint: Sort | None = None,
-        session: Session | None = None,
-    ) -> list[Document]:
-        """At most `limit` documents (1 to 100,000) that match, in the order of `sort`."""
-        if not 0 < limit <= MAX_LIMIT:
-            raise ValueError(f"limit must be 1 to {MAX_LIMIT}, not {limit}")
-
-        async def read() -> list[Document]:
-            cursor = self._raw[collection].find(
-                filter,
-                projection,
-                limit=limit,
-                batch_size=limit,  # the server's default of 101 would cost a second command
-                sort=sort,
-                hint=hint,
-            )
-            return cast(list[Document], await cursor.to_list(limit))
-
-        asked = {"projection": projection, "sort": sort and dict(sort), "hint": hint and dict(hint)}
-        command: Document = {"find": collection, "filter": filter, "limit": limit, "batchSize": limit + 1}
-        command |= {name: value for name, value in asked.items() if value is not None}
-        if session is not None:
-            return await session.read(command)
-        return await self._at_once(command, read)
-
-    async def find_one(
-        self, collection: str, filter: Filter, *, sort: Sort | None = None, session: Session | None = None
-    ) -> Document | None:
-        """The first document that matches in the order of `sort`, or None."""
-        return next(iter(await self.find(collection, filter, limit=1, sort=sort, session=session)), None)
-
-    async def by_ids(
-        self, collection: str, ids: Sequence[str], *, projection: Mapping[str, int] | None = None, key: str = "_id"
-    ) -> list[Document | None]:
-        """For each id its document or None, in the order of the ids; one read, whatever their number."""
-        if not ids:
-            return []
-        wanted = {key: {"$in": list(dict.fromkeys(ids))}}
-        found = await self.find(collection, wanted, limit=MAX_LIMIT, projection=projection)
-        by_key = {document[key]: document for document in found}
-        return [by_key.get(id) for id in ids]
-
-    async def aggregate(self, collection: str, pipeline: Sequence[Filter], *, limit: int = MAX_LIMIT) -> list[Document]:
-        """What the pipeline gives, at most `limit` documents."""
-
-        async def read() -> list[Document]:
-            cursor = self._raw[collection].aggregate(list(pipeline), batchSize=limit)
-            if self.driver == "pymongo":
-                cursor = await cursor
-            return cast(list[Document], await cursor.to_list(limit))
-
-        command: Document = {"aggregate": collection, "pipeline": list(pipeline), "cursor": {"batchSize": limit}}
-        return await self._at_once(command, read)
-
-    async def count(self, collection: str, filter: Filter, *, limit: int = MAX_LIMIT) -> int:
-        """How many match, counted no further than `limit`."""
-        return await self._read(lambda: self._raw[collection].count_documents(filter, limit=limit))
+        return await self._gate.through(operation)
 
     async def insert_one(self, collection: str, document: Document, *, session: Session | None = None) -> None:
         """Insert; a duplicate raises pymongo's DuplicateKeyError."""

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from pymongo.errors import AutoReconnect, PyMongoError
 
-from datastores.mongo import Database, Driver
-from datastores.transactions import is_unknown, may_retry
-from datastores.writes import Insert, Update
+from datastores.mongo import Database, Driver, Insert, Update
+from datastores.mongo.transactions import is_unknown, may_retry
 
-from .test_mongo import LARGE, Sent, Wire
+from .test_reading import LARGE, Sent, Wire
 
 BOOK = {"_id": 1}
 

@@ -9,28 +9,19 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import count
 from struct import Struct
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import bson
 from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect, DocumentTooLarge, NotPrimaryError, PyMongoError
 from pymongo.helpers_shared import _check_command_response
-from pymongo.monitoring import (
-    CommandFailedEvent,
-    CommandListener,
-    CommandStartedEvent,
-    CommandSucceededEvent,
-    TopologyClosedEvent,
-    TopologyDescriptionChangedEvent,
-    TopologyListener,
-    TopologyOpenedEvent,
-)
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pymongo.server_selectors import writable_server_selector
 from pymongo.topology_description import TopologyDescription
 
-Document = dict[str, Any]
+from .types import Document, OnCommand
+
 Address = tuple[str, int | None]
-OnCommand = Callable[[str, str, float, bool], None]
 
 # As many as the gate lets through to the driver; each is a thread of mongod.
 MAX_CONNECTIONS: Final = 24
@@ -102,25 +93,6 @@ class _Connection(asyncio.Protocol):
         if waiting is not None and not waiting.done():
             waiting.set_exception(AutoReconnect("connection closed"))
         self._wire.lost(self)
-
-
-class Changes(TopologyListener):
-    """Hears from the driver, in whatever thread and up to half a second late, that servers came, went, or changed."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_change: Callable[[], None]) -> None:
-        self._loop = loop
-        self._on_change = on_change
-
-    def opened(self, event: TopologyOpenedEvent) -> None:
-        """Nothing is known yet."""
-
-    def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
-        """Who waits for a server that is gone should not have to ask for that."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._on_change)
-
-    def closed(self, event: TopologyClosedEvent) -> None:
-        """The client has been closed."""
 
 
 class Wire:

@@ -9,10 +9,9 @@ from pymongo.errors import DuplicateKeyError
 
 from datastores.errors import UnavailableError
 from datastores.lists import MAX_PARENTS, windows
-from datastores.mongo import Database, Document
+from datastores.mongo import Database, Document, Session, add_to_counters, insert_in_batches, run_transaction
+from datastores.mongo.transactions import MAX_DUPLICATES
 from datastores.paging import window
-from datastores.sessions import Session
-from datastores.transactions import MAX_DUPLICATES, add_to_counters, insert_in_batches, run_transaction
 
 
 @pytest.fixture
