@@ -37,8 +37,8 @@ from gateway.settings import Settings
 from resolvers.context import ANONYMOUS, Context, Viewer
 from schema.graph import whole_graph
 
-from . import CommandError
 from .databases import open_database
+from .errors import CommandError
 
 MAX_VARIABLES_BYTES: Final = 1024 * 1024
 MAX_SHOWN_ITEMS: Final = 2

@@ -15,8 +15,8 @@ from datastores.sealing import check_master_key, is_master_key
 from gateway.master_key import known_master_key, master_key
 from gateway.settings import Settings
 
-from . import CommandError
 from .databases import open_database
+from .errors import CommandError
 
 MAX_KEPT_BYTES: Final = 4 * 1024 * 1024
 

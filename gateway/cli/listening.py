@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from . import CommandError
+from .errors import CommandError
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_IDS: Final = 10_000

@@ -17,8 +17,8 @@ from datastores.partners import Mode, PartnerDocument, PartnerKeyDocument
 from gateway.settings import Settings
 from resolvers.partners import checked_scopes, new_partner_key
 
-from . import CommandError
 from .databases import open_database
+from .errors import CommandError
 
 MAX_NAME_LENGTH: Final = 100
 MAX_OVERLAP_HOURS: Final = int(partners.MAX_OVERLAP_S) // 3600

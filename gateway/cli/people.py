@@ -16,8 +16,8 @@ from gateway.settings import Settings
 from resolvers.context import Context
 from resolvers.erasure import erase_person
 
-from . import CommandError
 from .databases import open_database
+from .errors import CommandError
 
 
 async def erase(settings: Settings, named: str, confirm: Callable[[str], bool] | None) -> str:

@@ -15,8 +15,8 @@ from datastores.sealing import check_master_key
 from gateway.master_key import master_key
 from gateway.settings import Settings
 
-from . import CommandError
 from .databases import open_database
+from .errors import CommandError
 
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 FETCH_TIMEOUT_S: Final = 10.0

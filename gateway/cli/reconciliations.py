@@ -18,8 +18,8 @@ from datastores.clock import utc_now
 from datastores.wallets import Rail, RailSilentError, Reconciliation, Remark, StatementError
 from gateway.settings import Settings
 
-from . import CommandError
 from .databases import open_database
+from .errors import CommandError
 
 SIDES: Final = ("ledger", "ours", "rail")
 MAX_SHOWN: Final = 50

@@ -9,8 +9,8 @@ from datastores.commit import CommitLoops
 from datastores.ids import is_id
 from gateway.settings import Settings
 
-from . import CommandError
 from .databases import open_database
+from .errors import CommandError
 
 MAX_REASON: Final = 500
 

@@ -10,7 +10,7 @@ from graphql import GraphQLSchema, build_schema, find_breaking_changes
 
 from schema.graph import whole_graph
 
-from . import CommandError
+from .errors import CommandError
 from .supergraphs import check_api
 
 FOLDER: Final = Path(__file__).parents[2] / "schema"

@@ -8,8 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gateway.demo.scale import amounts, plant_at_scale
 from gateway.settings import Settings
 
-from . import CommandError
 from .databases import open_database
+from .errors import CommandError
 
 
 async def seed_town(settings: Settings, scale: int) -> None:

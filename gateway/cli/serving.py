@@ -23,8 +23,8 @@ from gateway.logs import configure_logs
 from gateway.settings import Environment, LogLevel, Settings
 from gateway.transports.websocket.frames import PushingProtocol
 
-from . import CommandError
 from .databases import mongodb_uri
+from .errors import CommandError
 from .workers import Place, Workers, end_with_supervisor, socket_of, tell_ready, worker_command
 
 BACKLOG: Final = 2_048

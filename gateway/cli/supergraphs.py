@@ -22,7 +22,7 @@ from graphql import (
 
 from schema.graph import DOMAINS, subgraph
 
-from . import CommandError
+from .errors import CommandError
 
 SUPERGRAPH: Final = Path(__file__).parents[2] / "schema" / "supergraph.graphql"
 COMPOSER: Final = Path(__file__).parents[2] / "deploy" / "federation"

@@ -9,7 +9,7 @@ from gateway.demo.script import PARTNER
 from gateway.identity.development import DevelopmentIssuer, DevelopmentIssuerRefused
 from gateway.settings import Settings
 
-from . import CommandError
+from .errors import CommandError
 
 HANDLE: Final = re.compile(r"[a-z0-9_]{1,30}\Z")
 

@@ -11,8 +11,8 @@ from datastores.ledger import Account, Tier, WalletStatus
 from datastores.mongo import Database
 from gateway.settings import Settings
 
-from . import CommandError
 from .databases import open_database
+from .errors import CommandError
 
 DEFAULT: Final = "default"
 MAX_REASON: Final = 500

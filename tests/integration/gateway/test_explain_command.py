@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datastores.mongo import Database, Driver
-from gateway.cli import CommandError
+from gateway.cli.errors import CommandError
 from gateway.cli.explaining import explain
 from gateway.settings import MongoDriver, Settings
 from tests.integration.resolvers.people import people

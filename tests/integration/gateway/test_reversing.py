@@ -9,7 +9,7 @@ import pytest
 from datastores import ledger
 from datastores.errors import ConflictError, InsufficientFundsError
 from datastores.mongo import Database
-from gateway.cli import CommandError
+from gateway.cli.errors import CommandError
 from gateway.cli.reversals import reverse
 from gateway.settings import Settings
 from tests.integration.datastores.ledger import town

@@ -10,7 +10,7 @@ from datastores import ledger
 from datastores.commit import CommitLoop
 from datastores.ledger import Tier, WalletStatus
 from datastores.mongo import Database, Driver
-from gateway.cli import CommandError
+from gateway.cli.errors import CommandError
 from gateway.cli.wallets import set_status, set_tier
 from gateway.settings import MongoDriver, Settings
 from tests.integration.datastores.ledger import town

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from graphql import build_schema, parse
 
-from gateway.cli import CommandError
+from gateway.cli.errors import CommandError
 from gateway.cli.supergraphs import SUPERGRAPH, check_api, comparable, complaints_of, export_subgraphs, subgraph_sdls
 from schema.graph import DOMAINS, subgraph, whole_graph
 
