@@ -92,16 +92,14 @@ class Turns:
 
     @property
     def is_shared(self) -> bool:
-        """Whether this process has the turn, and others hand over to it."""
-        return self._turn_ends is not None and self.handover is not None and self.handover.has_guests
+        """Whether others hand over to this process."""
+        return self.handover is not None and self.handover.has_guests
 
     async def pause(self, has_more: Callable[[], bool]) -> None:
         """Between two batches: let those who were just answered ask again, and end the turn where nobody does."""
-        if self._turn_ends is None:
-            return
         if self.handover is not None and self.is_shared:
             await self.handover.gather_guests()
-        elif self._is_wanted and not has_more():
+        elif self._turn_ends is not None and self._is_wanted and not has_more():
             await asyncio.sleep(_GRACE_S)
             if not has_more():
                 await self.end()
