@@ -18,11 +18,13 @@ import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from datastores.ids import is_id, new_id
+from datastores.mongo import is_away
 from gateway.settings import LogFormat, LogLevel
 
 MAX_TEXT_LENGTH: Final = 2_000
 MAX_FRAMES: Final = 30
 MAX_CAUSES: Final = 5
+MAX_AWAY_LENGTH: Final = 200
 REMOVED: Final = "[removed]"
 ACCESS: Final = "gateway.access"
 # The path of nearly all requests, in which there is nothing to look for.
@@ -171,7 +173,10 @@ def _exceptions(*, with_texts: bool) -> Processor:
 
 def _lines_of_exceptions(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     error = _error(event.pop("exc_info", None))
-    if error is not None:
+    if error is not None and (is_away(error) or isinstance(error, TimeoutError)):
+        # While the database is away, everybody says so every few seconds.
+        event["error"] = f"{type(error).__name__}: {error}".partition("\n")[0][:MAX_AWAY_LENGTH].rstrip(": ")
+    elif error is not None:
         event["exception"] = "".join(traceback.format_exception(error, limit=-MAX_FRAMES)).rstrip()
     return event
 

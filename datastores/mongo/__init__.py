@@ -1,6 +1,6 @@
 """The seam to MongoDB: one `Database` over Motor or PyMongo's asyncio client, and transactions on it."""
 
-from .connecting import WrongDatabaseError
+from .connecting import WrongDatabaseError, is_away
 from .database import MAJORITY, Database
 from .reading import MAX_LIMIT
 from .sessions import Session
@@ -26,5 +26,6 @@ __all__ = [
     "WrongDatabaseError",
     "add_to_counters",
     "insert_in_batches",
+    "is_away",
     "run_transaction",
 ]

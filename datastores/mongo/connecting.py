@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
-from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidURI, PyMongoError
 from pymongo.monitoring import CommandListener
 
-from datastores.errors import ExpectedError
+from datastores.errors import ExpectedError, UnavailableError
 
 from .listening import Changes, EndedCommands
 from .types import Document, Driver, OnCommand
@@ -72,3 +72,8 @@ async def close_clients(client: Any, wire: Wire) -> None:
     if closing is not None:
         await closing
     await wire.close()
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether no server answered: where in the program that was noticed says nothing."""
+    return isinstance(error, ConnectionFailure | UnavailableError)

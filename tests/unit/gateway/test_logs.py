@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from pymongo.errors import AutoReconnect
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -130,6 +131,23 @@ def test_the_text_of_an_exception_is_for_debugging_alone() -> None:
 
     assert "what somebody sent" not in texts[LogLevel.INFO]
     assert "what somebody sent" in texts[LogLevel.DEBUG]
+
+
+def test_a_database_that_is_away_is_one_line_for_people() -> None:
+    stream = io.StringIO()
+    configure_logs(LogLevel.INFO, LogFormat.CONSOLE, stream)
+
+    for error in (AutoReconnect("connection closed\nand much more"), TimeoutError(), LookupError("ours")):
+        try:
+            raise error
+        except Exception as raised:
+            structlog.get_logger("gateway.test").warning("a chore failed", exc_info=raised)
+
+    away, late, *ours = stream.getvalue().splitlines()
+    assert "AutoReconnect: connection closed" in away
+    assert "TimeoutError" in late
+    assert "Traceback" in "".join(ours)
+    assert "much more" not in stream.getvalue()
 
 
 def test_libraries_that_quote_commands_stay_quiet_even_at_debug() -> None:
