@@ -250,8 +250,11 @@ class Work:
     def is_proven(self) -> bool:
         """Whether the database will object if what was not read is not so.
 
-        All that was taken to be absent must be inserted, and every log that guards what was recalled must get a row.
+        All that was taken to be absent must be inserted, and not have been found by another read since; and every log
+        that guards what was recalled must get a row.
         """
+        if not self._stored.isdisjoint(self._trusted):
+            return False
         if not all(key in self._inserted and self._documents[key] is not None for key in self._trusted):
             return False
         appended = {collection for collection, _ in self._inserted} if self._leaned else ()

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from datastores.commit import Work, by_id
+from datastores.commit import Work, by_id, by_new_id
 from datastores.mongo import Delete, Document, Insert, Replace, Write
 
 OLD: Document = {"_id": "a", "x": 1}
@@ -63,3 +63,15 @@ def test_changes_before_a_deletion_are_not_written(before: tuple[Callable[[Work]
 
 def test_changes_after_a_second_insert_are_part_of_the_replacement() -> None:
     assert in_an_act_each(work_with(OLD), delete, insert, update) == [Replace({"_id": "a", "x": 3})]
+
+
+def test_what_was_taken_to_be_absent_and_is_read_later_is_not_proven() -> None:
+    work = Work(datetime(2026, 1, 1))
+    work.assume_absent(by_new_id("things", "a"))
+    assert work.get("things", "a") is None
+    work.insert("things", NEW)
+    assert work.is_proven
+
+    work.add_read(by_id("things", "a"), [OLD])
+
+    assert not work.is_proven
