@@ -37,15 +37,16 @@ async def erase_person(ctx: Context, user_id: str) -> None:
     """Erase a person. Doing so twice is once, and after a crash it goes on where it was.
 
     Raises NotFoundError, and ConflictError that names all that stands in the way: money in their wallets or on its way,
-    frozen wallets, orders that are not over.
+    frozen wallets, orders that are not over, another erasure of them that began since.
     """
     (user,) = await accounts.by_ids(ctx.database, [user_id])
     if user is None:
         raise NotFoundError("There is no such person")
     if user.get("erased_at") is None and _state(user) is not ErasureState.ERASING:
-        await accounts.begin_erasure(ctx.database, user_id, ctx.now())
-        await _close(ctx, user_id)
-        await accounts.commit_erasure(ctx.database, user_id, ctx.now())
+        attempt = await accounts.begin_erasure(ctx.database, user_id, ctx.now())
+        await _close(ctx, user_id, attempt)
+        if not await accounts.commit_erasure(ctx.database, user_id, ctx.now(), attempt):
+            await _give_way(ctx, user_id)
     while await _erase_some(ctx, user_id):
         continue
 
@@ -66,7 +67,7 @@ async def finish_erasures(ctx: Context) -> int:
                 await _try_again(ctx, id)
         elif await _erase_some(ctx, id):
             unfinished += 1
-        elif since + SETTLED <= ctx.now():
+        elif since + SETTLED <= ctx.now() and await _are_closed(ctx, id):
             await accounts.end_erasure(ctx.database, id)
     return unfinished
 
@@ -79,7 +80,14 @@ async def _try_again(ctx: Context, user_id: str) -> None:
         _log.warning("erasure_taken_back", user_id=user_id, reason=error.message)
 
 
-async def _close(ctx: Context, user_id: str) -> None:
+async def _give_way(ctx: Context, user_id: str) -> None:
+    """Raise ConflictError unless a later attempt, which has this one's place, has passed the point of no return."""
+    (user,) = await accounts.by_ids(ctx.database, [user_id])
+    if user is None or (user.get("erased_at") is None and _state(user) is not ErasureState.ERASING):
+        raise ConflictError("Another erasure of this person has begun since: ask again when it has ended")
+
+
+async def _close(ctx: Context, user_id: str, attempt: str) -> None:
     """Let no money and no order come any more; afterwards, what is not there cannot come."""
     try:
         _refuse_for(await obstacles(ctx, user_id))
@@ -88,7 +96,7 @@ async def _close(ctx: Context, user_id: str) -> None:
             await ctx.commits[ledger.COMMIT_LOOP].submit(ledger.CloseWallet(user_id, wallet["_id"]))
         _refuse_for(await _open_orders(ctx, user_id))
     except ExpectedError:
-        await accounts.revert_erasure(ctx.database, user_id)
+        await accounts.revert_erasure(ctx.database, user_id, attempt)
         raise
 
 
@@ -101,9 +109,37 @@ async def _erase_some(ctx: Context, user_id: str) -> bool:
     ctx.keys.forget(user_id)
     await merchants.hide_listings(database, user_id, merchants.ListingState.ARCHIVED)
     await merchants.blank_merchant(database, user_id)
+    await _are_closed(ctx, user_id)
     counts = [await _close_requests(ctx, user_id), await _delete_posts(ctx, user_id), await _unfollow(ctx, user_id)]
     await accounts.blank_profile(database, user_id, now)
     return max(counts) >= MAX_AT_ONCE
+
+
+async def _are_closed(ctx: Context, user_id: str) -> bool:
+    """Whether all their wallets are closed, once those are that a payment has opened since: it goes back."""
+    are_closed = True
+    for wallet in await ledger.wallets_of(ctx.database, [user_id]):
+        if wallet["status"] != WalletStatus.CLOSED:
+            try:
+                await _send_back(ctx, wallet["_id"])
+                await ctx.commits[ledger.COMMIT_LOOP].submit(ledger.CloseWallet(user_id, wallet["_id"]))
+            except ExpectedError as error:
+                _log.warning("wallet_of_erased_person_is_open", wallet_id=wallet["_id"], reason=error.message)
+                are_closed = False
+    return are_closed
+
+
+async def _send_back(ctx: Context, wallet_id: str) -> None:
+    newest, _ = await ledger.newest_entry(ctx.database)
+    moved = await ledger.movements_of(ctx.database, [wallet_id], ledger.Stretch(0, newest), MAX_AT_ONCE)
+    for entry in await ledger.entries_by_ids(ctx.database, [each["_id"] for each in moved]):
+        if entry is None or entry["legs"][1]["account_id"] != wallet_id:
+            continue
+        try:
+            await ctx.commits[ledger.COMMIT_LOOP].submit(ledger.reversal(entry, "its payee was erased"))
+        except ConflictError:
+            # Nothing is left of it.
+            continue
 
 
 async def _close_requests(ctx: Context, user_id: str) -> int:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from datastores.ids import new_id
 from datastores.mongo import Database, Document
 
 from .users import USERS
@@ -25,27 +26,28 @@ def erased_handle(user_id: str) -> str:
     return f"erased_{user_id[-20:].lower()}"
 
 
-async def begin_erasure(database: Database, user_id: str, now: datetime) -> None:
-    """Note that a person is being erased, unless they are already."""
-    erasure = {"state": ErasureState.CLOSING.value, "since": now}
-    await database.update_one(
-        USERS, {"_id": user_id, "erasure": None, "erased_at": None}, {"$set": {"erasure": erasure}}
-    )
+async def begin_erasure(database: Database, user_id: str, now: datetime) -> str:
+    """Note that a person is being erased, unless there is no way back already; the attempt's id, for its end.
+
+    Of several attempts the last one has it: an earlier one can neither take it back nor commit it any more.
+    """
+    attempt = new_id("era")
+    erasure = {"state": ErasureState.CLOSING.value, "since": now, "attempt": attempt}
+    open = {"_id": user_id, "erased_at": None, "erasure.state": {"$ne": ErasureState.ERASING.value}}
+    await database.update_one(USERS, open, {"$set": {"erasure": erasure}})
+    return attempt
 
 
-async def revert_erasure(database: Database, user_id: str) -> None:
-    """Forget that a person was to be erased, where that is still possible."""
-    await database.update_one(
-        USERS, {"_id": user_id, "erasure.state": ErasureState.CLOSING.value}, {"$unset": {"erasure": ""}}
-    )
+async def revert_erasure(database: Database, user_id: str, attempt: str) -> None:
+    """Forget that a person was to be erased, where this attempt still has it."""
+    await database.update_one(USERS, _closing(user_id, attempt), {"$unset": {"erasure": ""}})
 
 
-async def commit_erasure(database: Database, user_id: str, now: datetime) -> None:
-    """From here on there is no way back."""
+async def commit_erasure(database: Database, user_id: str, now: datetime, attempt: str) -> bool:
+    """From here on there is no way back; False where this attempt does not have it any more."""
     erasure = {"state": ErasureState.ERASING.value, "since": now}
-    await database.update_one(
-        USERS, {"_id": user_id, "erasure.state": ErasureState.CLOSING.value}, {"$set": {"erasure": erasure}}
-    )
+    update = {"$set": {"erasure": erasure}}
+    return (await database.update_one(USERS, _closing(user_id, attempt), update)).matched_count > 0
 
 
 async def blank_profile(database: Database, user_id: str, now: datetime) -> None:
@@ -74,3 +76,7 @@ async def users_being_erased(database: Database, limit: int) -> list[Document]:
     return await database.find(
         USERS, {"erasure.since": {"$type": "date"}}, sort=[("erasure.since", 1)], limit=limit, projection={"tokens": 0}
     )
+
+
+def _closing(user_id: str, attempt: str) -> dict[str, Any]:
+    return {"_id": user_id, "erasure.state": ErasureState.CLOSING.value, "erasure.attempt": attempt}

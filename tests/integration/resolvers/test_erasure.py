@@ -311,6 +311,82 @@ async def test_wherever_the_process_dies_the_sweeper_finishes(
     assert survived == 1
 
 
+async def test_of_two_erasures_at_once_the_later_one_decides(database: Database, ask: Ask) -> None:
+    ann, bob, transfer_id = await lively(database, ask)
+    first = await accounts.begin_erasure(database, ann, ask(None).now())
+    second = await accounts.begin_erasure(database, ann, ask(None).now())
+
+    await accounts.revert_erasure(database, ann, first)
+    assert not await accounts.commit_erasure(database, ann, ask(None).now(), first)
+    assert (await user_of(database, ann))["erasure"]["attempt"] == second
+
+    await accounts.revert_erasure(database, ann, second)
+    assert "erasure" not in await user_of(database, ann)
+    assert await database.count("person_keys", {"_id": ann, "destroyed_at": None}) == 1
+    await erase_person(ask(None), ann)
+    await assert_erased(database, ask, ann, bob, transfer_id)
+
+
+class Overtaken(Database):
+    """A database in which another erasure begins just before the first commit of one."""
+
+    other = ""
+
+    async def update_one(self, collection: str, filter: Any, update: Any, **options: Any) -> Any:
+        if self.other and "erasure.attempt" in filter:
+            person_id, self.other = self.other, ""
+            await accounts.begin_erasure(self, person_id, update["$set"]["erasure"]["since"])
+        return await super().update_one(collection, filter, update, **options)
+
+
+async def test_who_was_overtaken_destroys_nothing(
+    database: Database, ask: Ask, mongodb_uri: str, mongo_driver: Driver
+) -> None:
+    ann, _, _ = await lively(database, ask)
+    overtaken = cast(Overtaken, await Overtaken.connect(mongodb_uri, name=database.name, driver=mongo_driver))
+    overtaken.other = ann
+
+    try:
+        with pytest.raises(ConflictError, match="Another erasure"):
+            await erase_person(replace(ask(None), database=overtaken), ann)
+    finally:
+        await overtaken.close()
+
+    assert await database.count("person_keys", {"_id": ann, "destroyed_at": None}) == 1
+    assert (await user_of(database, ann))["erasure"]["state"] == "CLOSING"
+    assert (await user_of(database, ann))["bio"] == "Likes ferries"
+
+
+async def test_what_is_paid_into_a_new_wallet_meanwhile_goes_back(database: Database, ask: Ask) -> None:
+    ann, bob, transfer_id = await lively(database, ask)
+    purse = await fill(ask, bob, "700", "JPY")
+    await erase_person(ask(None), ann)
+    # As a payment does that had found them just before.
+    transfer = ledger.Transfer(
+        ledger.Party(purse, owner_id=bob),
+        ledger.Party(ledger.wallet_id(ann, "JPY"), owner_id=ann),
+        700,
+        "JPY",
+        sender_id=bob,
+        recipient_id=ann,
+    )
+    late = ledger.PostTransfer(ledger.command(bob, key(), "transferFunds", {}), transfer)
+    await ask(None).commits[ledger.COMMIT_LOOP].submit(late)
+
+    await finish_erasures(ask(None))
+
+    (wallet,) = await ledger.accounts_by_ids(database, [purse])
+    assert wallet is not None
+    assert wallet["posted"] == 700
+    await assert_erased(database, ask, ann, bob, transfer_id)
+    assert "erasure" not in await ended(database, ask, ann)
+
+
+async def ended(database: Database, ask: Ask, user_id: str) -> Document:
+    await finish_erasures(later(ask, SETTLED.total_seconds() + 1)(None))
+    return await user_of(database, user_id)
+
+
 async def test_an_abandoned_erasure_is_taken_back_where_money_came_since(database: Database, ask: Ask) -> None:
     ann, _, _ = await lively(database, ask)
     await accounts.begin_erasure(database, ann, ask(None).now())
