@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from pymongo.errors import OperationFailure
 from pymongo.results import UpdateResult
 
 from datastores.mongo import MAX_LIMIT, Database, Document, Filter, Session, Sort, Write
@@ -17,6 +18,7 @@ from .faults import (
     OF_COMMITS,
     TRANSIENT,
     UNKNOWN,
+    WRITE_CONFLICT,
     Fault,
     Faults,
     InjectedError,
@@ -24,6 +26,7 @@ from .faults import (
     lost_connection,
     no_such_transaction,
 )
+from .queries import aggregated, sort_key
 from .storage import Storage, Transaction
 
 T = TypeVar("T")
@@ -48,7 +51,7 @@ class SimulatedSession(Session):
 
 
 class SimulatedDatabase(Database):
-    """What of `Database` a commit loop and a verification use. A process that has crashed gets no answer any more."""
+    """What loops, use cases and `verify` ask of a `Database`. A process that has crashed gets no answer any more."""
 
     def __init__(self, storage: Storage, faults: Faults, trace: Trace, process: str) -> None:
         self.name = process
@@ -77,17 +80,19 @@ class SimulatedDatabase(Database):
         def read() -> list[Document]:
             found = self._storage.find(collection, filter, transaction)
             for name, direction in reversed(sort or ()):
-                found.sort(key=lambda document: document[name], reverse=direction < 0)
+                found.sort(key=lambda document: sort_key(document, name), reverse=direction < 0)
             return found[:limit]
 
         assert 0 < limit <= MAX_LIMIT
-        return await self._command(f"find {collection}", read)
+        return await self._command(f"find {collection}", read, transaction)
 
     async def write(self, collection: str, writes: Sequence[Write], *, session: Session) -> int:
         transaction = _transaction(session)
         assert transaction is not None, "only transactions write"
         return await self._command(
-            f"write {collection} {len(writes)}", lambda: self._storage.write(collection, writes, transaction)
+            f"write {collection} {len(writes)}",
+            lambda: self._storage.write(collection, writes, transaction),
+            transaction,
         )
 
     async def write_and_commit(self, writes: Mapping[str, Sequence[Write]], session: Session) -> None:
@@ -106,11 +111,9 @@ class SimulatedDatabase(Database):
         sort: Sort | None = None,
         session: Session | None = None,
     ) -> Document | None:
-        assert not isinstance(update, Mapping)
-        pipeline = update
-        return await self._command(
-            f"change {collection}", lambda: self._storage.change(collection, filter, pipeline, upsert=upsert)
-        )
+        assert session is None
+        made = await self._change(collection, filter, update, upsert=upsert)
+        return made[0][1] if made else None
 
     async def update_one(
         self,
@@ -121,8 +124,49 @@ class SimulatedDatabase(Database):
         upsert: bool = False,
         session: Session | None = None,
     ) -> UpdateResult:
-        matched = await self.find_one_and_update(collection, filter, update, upsert=upsert) is not None
-        return UpdateResult({"n": int(matched), "nModified": int(matched)}, acknowledged=True)
+        assert session is None
+        return _result(await self._change(collection, filter, update, upsert=upsert))
+
+    async def update_many(
+        self, collection: str, filter: Filter, update: Filter, *, session: Session | None = None
+    ) -> UpdateResult:
+        assert session is None
+        return _result(await self._change(collection, filter, update, many=True))
+
+    async def insert_one(self, collection: str, document: Document, *, session: Session | None = None) -> None:
+        await self.insert_many(collection, [document], session=session)
+
+    async def insert_many(
+        self, collection: str, documents: Sequence[Document], *, ordered: bool = True, session: Session | None = None
+    ) -> None:
+        assert session is None
+        await self._command(f"insert {collection}", lambda: self._storage.insert(collection, documents))
+
+    async def delete_one(self, collection: str, filter: Filter, *, session: Session | None = None) -> int:
+        assert session is None
+        return await self._command(f"delete {collection}", lambda: self._storage.delete(collection, filter, many=False))
+
+    async def delete_many(self, collection: str, filter: Filter) -> int:
+        return await self._command(f"delete {collection}", lambda: self._storage.delete(collection, filter, many=True))
+
+    async def aggregate(self, collection: str, pipeline: Sequence[Filter], *, limit: int = MAX_LIMIT) -> list[Document]:
+        def read() -> list[Document]:
+            return aggregated(self._storage.find(collection, {}, None), pipeline, self._storage.now)[:limit]
+
+        return await self._command(f"aggregate {collection}", read)
+
+    async def _change(
+        self,
+        collection: str,
+        filter: Filter,
+        update: Filter | Sequence[Filter],
+        *,
+        upsert: bool = False,
+        many: bool = False,
+    ) -> list[tuple[Document | None, Document]]:
+        return await self._command(
+            f"change {collection}", lambda: self._storage.change(collection, filter, update, upsert=upsert, many=many)
+        )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
@@ -169,7 +213,7 @@ class SimulatedDatabase(Database):
             except Exception as error:
                 self._note(f"late commit: {error}", Fault.NONE)
 
-    async def _command(self, name: str, operation: Callable[[], T]) -> T:
+    async def _command(self, name: str, operation: Callable[[], T], transaction: Transaction | None = None) -> T:
         fault = self._faults.of(OF_COMMANDS)
         self._note(name, fault)
         await self._travel(fault is Fault.STALL_BEFORE)
@@ -177,11 +221,21 @@ class SimulatedDatabase(Database):
             raise lost_connection(TRANSIENT)
         if fault is Fault.UNLABELLED:
             raise InjectedError("an internal error of the server", 8)
-        result = operation()
+        result = await self._done(operation, transaction)
         await self._travel(fault is Fault.STALL_AFTER)
         if fault is Fault.ERROR_AFTER:
             raise lost_connection(TRANSIENT)
         return result
+
+    async def _done(self, operation: Callable[[], T], transaction: Transaction | None) -> T:
+        """What the server does; outside of transactions it waits for whoever is writing the same document."""
+        while True:
+            try:
+                return operation()
+            except OperationFailure as error:
+                if transaction is not None or error.code != WRITE_CONFLICT:
+                    raise
+                await asyncio.sleep(self._faults.delay_s(stalled=False))
 
     async def _travel(self, stalled: bool, *, arrives: bool = False) -> None:
         """One way to the server or back; what `arrives` was sent before a crash and is not stopped by it."""
@@ -189,6 +243,8 @@ class SimulatedDatabase(Database):
         if sent:
             await asyncio.sleep(self._faults.delay_s(stalled))
         if self._dead and not (sent and arrives):
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError
             await asyncio.get_running_loop().create_future()
 
     def _note(self, what: str, fault: Fault) -> None:
@@ -198,3 +254,11 @@ class SimulatedDatabase(Database):
 
 def _transaction(session: Session | None) -> Transaction | None:
     return session.transaction if isinstance(session, SimulatedSession) else None
+
+
+def _result(made: Sequence[tuple[Document | None, Document]]) -> UpdateResult:
+    found = [before is not None for before, _ in made]
+    said: Document = {"n": len(made), "nModified": sum(before != after for before, after in made if before is not None)}
+    if not all(found):
+        said["upserted"] = made[0][1]["_id"]
+    return UpdateResult(said, acknowledged=True)

@@ -1,10 +1,13 @@
-"""The part of MongoDB's aggregation expressions in which leases are written."""
+"""The part of MongoDB's aggregation expressions in which leases, updates and sums are written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
+
+from bson.decimal128 import Decimal128
 
 from datastores.mongo import Document, Filter
 
@@ -22,13 +25,26 @@ def applied(document: Document, pipeline: Sequence[Filter], now: datetime) -> Do
 def evaluated(expression: Any, document: Document, now: datetime) -> Any:
     """The value of an expression over a document; None where a field is missing."""
     if isinstance(expression, str) and expression.startswith("$"):
-        return now if expression == "$$NOW" else document.get(expression[1:])
+        return now if expression == "$$NOW" else at_path(document, expression[1:])[0]
     if not isinstance(expression, Mapping):
         return expression
+    if not any(name.startswith("$") for name in expression):
+        return {name: evaluated(each, document, now) for name, each in expression.items()}
     ((operator, operands),) = expression.items()
     if operator == "$literal":
         return operands
+    if not isinstance(operands, list):
+        operands = [operands]
     return _OPERATORS[operator]([evaluated(operand, document, now) for operand in operands])
+
+
+def at_path(document: Document, path: str) -> list[Any]:
+    """All values at a dotted path, which may lead through lists; None alone where there is none."""
+    found: list[Any] = [document]
+    for name in path.split("."):
+        parts = [part for value in found for part in (value if isinstance(value, list) else [value])]
+        found = [part[name] for part in parts if isinstance(part, Mapping) and name in part]
+    return found or [None]
 
 
 def _add(values: list[Any]) -> Any:
@@ -43,10 +59,13 @@ def _less_or_equal(values: list[Any]) -> bool:
 
 
 _OPERATORS: Final[dict[str, Callable[[list[Any]], Any]]] = {
+    "$abs": lambda values: abs(values[0]),
     "$add": _add,
     "$cond": lambda values: values[1] if values[0] else values[2],
     "$eq": lambda values: values[0] == values[1],
+    "$gt": lambda values: values[0] > values[1],
     "$ifNull": lambda values: next((value for value in values if value is not None), None),
     "$lte": _less_or_equal,
     "$or": any,
+    "$toDecimal": lambda values: Decimal128(Decimal(values[0])),
 }

@@ -14,6 +14,7 @@ USUAL_DELAY_S: Final = 0.01
 LONGEST_STALL_S: Final = 14.0
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN: Final = "UnknownTransactionCommitResult"
+WRITE_CONFLICT: Final = 112
 
 
 class Fault(StrEnum):
@@ -112,7 +113,7 @@ class Faults:
 
 def conflict(text: str) -> OperationFailure:
     """A write conflict: the transaction is over, another try may do."""
-    return OperationFailure(f"WriteConflict: {text}", 112, {"errorLabels": [TRANSIENT]})
+    return OperationFailure(f"WriteConflict: {text}", WRITE_CONFLICT, {"errorLabels": [TRANSIENT]})
 
 
 def no_such_transaction() -> OperationFailure:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
 from pymongo import IndexModel
+from structlog.testing import capture_logs
 
 from datastores.commit import MAX_WEIGHT
 from datastores.errors import OutcomeUnknownError, RateLimitedError, UnavailableError
@@ -23,7 +26,7 @@ from .processes import CrashedError, Process
 from .quarters import Asked, Door, Problems, Quarter, Wish, chosen
 from .shapes import Shape
 from .storage import Changes, Storage
-from .towns import INDEXES, TOWNS, town_of
+from .towns import IN_TIME, INDEXES, TOWNS, town_of
 
 MAX_TRIES: Final = 6
 CALM_S: Final = 60.0
@@ -66,7 +69,8 @@ class History:
 
     def __post_init__(self) -> None:
         self._random = self._stream("clients")
-        self._shape = Shape.of(self._stream("shape"))
+        shape = Shape.of(self._stream("shape"))
+        self._shape = replace(shape, time_scale=1.0) if self.town in IN_TIME else shape
         self._faults = Faults(self._stream("faults"), self._shape.fault_rate)
         self._wishes: dict[Wish, Quarter] = {}
         self._asked: Counter[Wish] = Counter()
@@ -149,7 +153,7 @@ class History:
         quarter = self._wishes[wish]
         asked = Asked.now(self._storage, self._clock() * self._shape.time_scale)
         self._asked[wish] += 1
-        door = Door(process.loop(wish.loop), self._random.choice(WEIGHTS), self._shape.timeout_s)
+        door = Door(process.loop(wish.loop), self._random.choice(WEIGHTS), self._shape.timeout_s, process)
         try:
             outcome = await process.run(wish.ask(door, f"{self._random.getrandbits(128):032x}"))
         except UNANSWERED as error:
@@ -172,13 +176,20 @@ class History:
         self._shape = replace(self._shape, timeout_s=CALM_S)
         unanswered = list(self._open)
         await asyncio.gather(*(self._ask(wish, self._random.choice(self._processes)) for wish in unanswered))
+        await self._finish()
         self.problems.extend(f"never answered, also in the calm: {wish}" for wish in self._open)
         await asyncio.gather(*(self._ask(wish, self._random.choice(self._processes)) for wish in self._wishes))
+
+        await self._finish()
+
+    async def _finish(self) -> None:
+        for quarter, _ in self._quarters:
+            await quarter.finish(self._processes[0])
 
     async def _check(self) -> None:
         for quarter, _ in self._quarters:
             try:
-                await quarter.check(self._processes[0].database)
+                await quarter.check(self._processes[0])
             except Exception as error:
                 # After a problem was found the models may have lost their way; else the error is their own.
                 if not self.problems:
@@ -200,8 +211,21 @@ def simulate(
     trace, problems = Trace(keep_trace), Problems()
     place = town or town_of(Random(f"{seed}/town"))
     try:
-        return scheduler.run(lambda: History(seed, place, trace, indexes, problems).run())
+        with _silence():
+            return scheduler.run(lambda: History(seed, place, trace, indexes, problems).run())
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         problems.append(f"did not end: {error!r} at {where.filename}:{where.lineno}")
         return Result(seed, place, problems, trace.hash, trace.lines, {}, {})
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What use cases log of the faults that are injected is nobody's to read."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with capture_logs():
+            yield
+    finally:
+        logging.disable(before)

@@ -7,16 +7,20 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from datastores.commit import CommitLoop, Turns
 from datastores.commit.handover import Acts
+from datastores.person_keys import PersonKeys
+from datastores.sealing import SealingKey
 
 from .database import SimulatedDatabase
 from .faults import Faults
 from .machines import SimulatedHandover
 from .shapes import MOST_SKEW_S
 from .storage import START
+
+MASTER: Final = SealingKey(b"the master key of a simulation..")
 
 
 class CrashedError(Exception):
@@ -43,6 +47,7 @@ class Process:
     def __post_init__(self) -> None:
         self._skew_ms = int(self.random.uniform(-MOST_SKEW_S, MOST_SKEW_S) * 1_000)
         self._clock = asyncio.get_running_loop().time
+        self.keys = PersonKeys(MASTER, clock=lambda: self._clock() * self.time_scale)
         self._handover: SimulatedHandover | None = None
         if self.machine is not None:
             self._handover = SimulatedHandover(self.name, self.machine, self.faults, self._take_over)

@@ -9,8 +9,8 @@ from random import Random
 from typing import Any, Protocol
 
 from datastores.commit import Act, CommitLoop
-from datastores.mongo import Database
 
+from .processes import Process
 from .shapes import MOST_SKEW_S
 from .storage import START, Changes, Storage
 
@@ -24,6 +24,7 @@ class Door:
     loop: CommitLoop
     weight: int
     timeout_s: float
+    process: Process
 
     async def submit(self, act: Act[Any], **_: object) -> Any:
         """As `CommitLoop.submit`."""
@@ -83,7 +84,11 @@ class Quarter(Protocol):
         """Nothing arrived, or nothing that says what happened; `alone` where nobody has asked for it before."""
         ...
 
-    async def check(self, database: Database) -> None:
+    async def finish(self, process: Process) -> None:
+        """Once faults have ended, before and after all is asked for again: let what has begun come to its end."""
+        ...
+
+    async def check(self, process: Process) -> None:
         """Look at all that is left once everybody has an answer."""
         ...
 

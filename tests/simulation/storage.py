@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -12,8 +12,8 @@ from pymongo import IndexModel
 
 from datastores.mongo import Delete, Document, Filter, Insert, Replace, Update, Write
 
-from .expressions import applied
 from .faults import conflict, duplicate, no_such_transaction
+from .queries import changed, matches
 
 START: Final = datetime(2026, 1, 1)
 LIFETIME_S: Final = 2.0
@@ -74,6 +74,11 @@ class Storage:
         """The number of the newest commit."""
         return self._stamp
 
+    @property
+    def now(self) -> datetime:
+        """The server's own time."""
+        return START + timedelta(milliseconds=int(self._clock() * 1_000))
+
     def seen_since(self, collection: str, id: str, stamp: int) -> list[Document | None]:
         """The document as it stood after this commit, and in each version since then."""
         versions = self._versions[collection].get(id, [])
@@ -82,9 +87,7 @@ class Storage:
 
     def plant(self, collection: str, *documents: Document) -> None:
         """Write what is there before anything happens, in a commit of its own."""
-        transaction = self.begin()
-        self.write(collection, [Insert(document) for document in documents], transaction)
-        self.commit(transaction)
+        self.insert(collection, documents)
 
     def begin(self) -> Transaction:
         """A new transaction, which the server ends by itself after 2 seconds."""
@@ -104,7 +107,10 @@ class Storage:
         if transaction is not None:
             self._check_open(transaction)
         ids = filter.get("_id")
-        wanted = ids["$in"] if isinstance(ids, Mapping) and "$in" in ids else self._ids(collection, transaction)
+        if isinstance(ids, str):
+            wanted: Iterable[str] = [ids]
+        else:
+            wanted = ids["$in"] if isinstance(ids, Mapping) and "$in" in ids else self._ids(collection, transaction)
         seen = (self._visible((collection, id), transaction) for id in dict.fromkeys(wanted))
         return [document for document in seen if document is not None and matches(document, filter)]
 
@@ -120,18 +126,40 @@ class Storage:
             raise
         return matched
 
-    def change(self, collection: str, filter: Filter, update: Sequence[Filter], *, upsert: bool) -> Document | None:
-        """The document with this `_id` after an update by a pipeline outside of transactions, or None."""
-        found = self.find(collection, filter, None)
-        if not found and not upsert:
-            return None
-        now = START + timedelta(milliseconds=int(self._clock() * 1_000))
-        document = applied(found[0] if found else {"_id": filter["_id"]}, update, now)
+    def change(
+        self, collection: str, filter: Filter, update: Filter | Sequence[Filter], *, upsert: bool, many: bool = False
+    ) -> list[tuple[Document | None, Document]]:
+        """What an update outside of transactions found, and what it made of that; raises a write conflict."""
+        found: list[Document | None] = [*self.find(collection, filter, None)]
+        if not found and upsert:
+            found = [None]
+        made = [(before, changed(before, filter, update, self.now)) for before in (found if many else found[:1])]
+        self._at_once(collection, {after["_id"]: after for before, after in made if before != after})
+        return made
+
+    def insert(self, collection: str, documents: Sequence[Document]) -> None:
+        """Insert outside of transactions; raises the driver's errors."""
         transaction = self.begin()
-        self._check_open(transaction)
-        self._put((collection, document["_id"]), document, transaction)
+        self.write(collection, [Insert(document) for document in documents], transaction)
         self.commit(transaction)
-        return document
+
+    def delete(self, collection: str, filter: Filter, *, many: bool) -> int:
+        """How many were deleted outside of transactions; raises a write conflict."""
+        found = [document["_id"] for document in self.find(collection, filter, None)]
+        self._at_once(collection, dict.fromkeys(found if many else found[:1]))
+        return len(found if many else found[:1])
+
+    def _at_once(self, collection: str, documents: Mapping[str, Document | None]) -> None:
+        if documents:
+            transaction = self.begin()
+            self._check_open(transaction)
+            try:
+                for id, document in documents.items():
+                    self._put((collection, id), document, transaction)
+            except Exception:
+                self.abort(transaction)
+                raise
+            self.commit(transaction)
 
     def commit(self, transaction: Transaction) -> None:
         """Make its writes visible; doing so again is the same answer."""
@@ -262,34 +290,6 @@ class Storage:
         yield from list(self._versions[collection])
         if transaction is not None:
             yield from [id for name, id in transaction.writes if name == collection]
-
-
-def matches(document: Document, filter: Filter) -> bool:
-    """Whether the document matches this part of MongoDB's query language: equality, `$or`, and a few operators."""
-    for name, wanted in filter.items():
-        if name == "$or":
-            if not any(matches(document, each) for each in wanted):
-                return False
-        elif isinstance(wanted, Mapping):
-            if not all(_OPERATORS[operator](document.get(name), value) for operator, value in wanted.items()):
-                return False
-        elif document.get(name) != wanted:
-            return False
-    return True
-
-
-def _typed(value: Any, name: Any) -> bool:
-    if name != "string":
-        raise NotImplementedError(f"$type {name}")
-    return isinstance(value, str)
-
-
-_OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    "$in": lambda value, wanted: value in wanted,
-    "$gt": lambda value, wanted: value is not None and value > wanted,
-    "$lte": lambda value, wanted: value is not None and value <= wanted,
-    "$type": _typed,
-}
 
 
 def _uniques(models: Sequence[IndexModel]) -> list[Unique]:

@@ -11,11 +11,11 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from datastores import leases
-from datastores.mongo import Database, Delete, Insert, Replace, Session, Update, Write
+from datastores.mongo import Database, Delete, Document, Filter, Insert, Replace, Session, Update, Write
 from datastores.mongo.transactions import is_duplicate
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import TRANSIENT, Faults, Trace
-from tests.simulation.storage import Storage
+from tests.simulation.storage import START, Storage
 from tests.simulation.towns import INDEXES
 
 Told = list[str]
@@ -57,6 +57,29 @@ class Hands:
 
     async def release(self, owner: str) -> None:
         await leases.release(self.database, "turn", owner)
+
+    async def change(self, filter: Filter, update: Any, *, upsert: bool = False, many: bool = False) -> None:
+        async def counts() -> Any:
+            if many:
+                done = await self.database.update_many(ACCOUNTS, filter, update)
+            else:
+                done = await self.database.update_one(ACCOUNTS, filter, update, upsert=upsert)
+            return done.matched_count, done.modified_count, done.upserted_id
+
+        await self._tell("change", counts())
+
+    async def found(self, filter: Filter, *sort: tuple[str, int]) -> None:
+        async def all_of_it() -> Any:
+            documents = await self.database.find(ACCOUNTS, filter, limit=10, sort=[*sort, ("_id", 1)])
+            return [sorted(document.items()) for document in documents]
+
+        await self._tell("found", all_of_it())
+
+    async def sums(self, *pipeline: Document) -> None:
+        async def rows() -> Any:
+            return sorted(str(row) for row in await self.database.aggregate(ACCOUNTS, pipeline))
+
+        await self._tell("sums", rows())
 
     async def _tell(self, what: str, answer: Awaitable[Any]) -> None:
         try:
@@ -223,6 +246,68 @@ async def a_lease_has_one_owner(hands: Hands) -> None:
     await hands.acquire("second")
 
 
+async def updates_by_operators_outside_of_transactions(hands: Hands) -> None:
+    made = {"$setOnInsert": {"n": 1, "state": None}}
+    await hands.change({"_id": "a"}, made)
+    await hands.change({"_id": "a"}, made, upsert=True)
+    await hands.change({"_id": "a"}, made, upsert=True)
+    await hands.change({"_id": "a", "n": 2}, {"$set": {"n": 3}})
+    await hands.change({"_id": "a", "n": 1}, {"$set": {"n": 1}})
+    await hands.change({"_id": "a", "state": None}, {"$set": {"state": {"since": START, "by": "ann"}}})
+    await hands.change({"_id": "a", "state.by": {"$ne": "ann"}}, {"$set": {"n": 4}})
+    await hands.found({"state.since": {"$type": "date"}})
+    await hands.change({"_id": "b", "gone": None}, [{"$set": {"n": {"$ifNull": ["$n", 7]}}}], upsert=True)
+    await hands.change({"n": {"$in": [1, 7]}}, {"$set": {"n": 8}}, many=True)
+    await hands.change({"_id": "a", "state.by": "ann"}, {"$unset": {"state": ""}})
+    await hands.found({})
+
+
+async def an_update_waits_for_whoever_writes(hands: Hands) -> None:
+    await hands.put(insert("a"))
+    async with hands.database.transaction() as session:
+        await hands.write(session, update("a", 1))
+        waiting = asyncio.ensure_future(
+            hands.database.update_one(ACCOUNTS, {"_id": "a"}, {"$set": {"owner_id": "ben"}})
+        )
+        await asyncio.sleep(0.05)
+        await hands.commit(session)
+    await waiting
+    await hands.found({})
+
+
+async def what_lies_in_lists_and_documents_is_found(hands: Hands) -> None:
+    legs = [{"to": "x", "delta": 5}, {"to": "y", "delta": -5}]
+    await hands.put(Insert({"_id": "a", "owner_id": None, "currency": "EUR", "legs": legs, "people": ["ann", "ben"]}))
+    await hands.put(Insert({"_id": "b", "owner_id": None, "currency": "JPY", "legs": [], "n": 2, "at": START}))
+    await hands.found({"legs.to": {"$in": ["y", "z"]}})
+    await hands.found({"people": "ann"})
+    await hands.found({"n": {"$not": {"$gt": 2}}})
+    await hands.found({"n": {"$gte": 2, "$lt": 3}}, ("at", -1))
+    await hands.found({"at": {"$lte": START}})
+    await hands.found({"$or": [{"n": {"$ne": None}}, {"legs.delta": 5}]}, ("n", 1))
+
+
+async def sums_by_group(hands: Hands) -> None:
+    for id, delta in (("a", 5), ("b", -2), ("c", 4)):
+        await hands.put(Insert({"_id": id, "owner_id": None, "currency": id, "day": "x", "legs": [{"delta": delta}]}))
+    group = {
+        "_id": {"day": "$day", "came": {"$gt": ["$legs.delta", 0]}},
+        "count": {"$sum": 1},
+        "sum": {"$sum": {"$toDecimal": {"$abs": "$legs.delta"}}},
+    }
+    await hands.sums({"$match": {"legs.delta": {"$in": [5, -2, 4]}}}, {"$unwind": "$legs"}, {"$group": group})
+    await hands.sums({"$group": {"_id": "$day", "first": {"$first": "$day"}}})
+
+
+async def what_is_deleted_outside_of_transactions(hands: Hands) -> None:
+    await hands.put(insert("a"), insert("b"), insert("c", n=1))
+    await hands._tell("one", hands.database.delete_one(ACCOUNTS, {"_id": "a"}))
+    await hands._tell("many", hands.database.delete_many(ACCOUNTS, {"n": 0}))
+    await hands._tell("none", hands.database.delete_one(ACCOUNTS, {"_id": "a"}))
+    await hands._tell("again", hands.database.insert_one(ACCOUNTS, {"_id": "c", "owner_id": None}))
+    await hands.found({})
+
+
 SAME: list[Steps] = [
     a_snapshot_stays_as_it_was,
     a_snapshot_begins_with_the_first_command,
@@ -242,6 +327,11 @@ SAME: list[Steps] = [
     a_commit_may_be_repeated,
     the_last_by_a_number_is_that_of_the_snapshot,
     a_lease_has_one_owner,
+    updates_by_operators_outside_of_transactions,
+    an_update_waits_for_whoever_writes,
+    what_lies_in_lists_and_documents_is_found,
+    sums_by_group,
+    what_is_deleted_outside_of_transactions,
 ]
 
 

@@ -16,7 +16,8 @@ from datastores.conversations import (
     membership_id,
 )
 from datastores.errors import ForbiddenError, NotFoundError, UnavailableError, ValidationError
-from datastores.mongo import Database, Document
+from datastores.mongo import Document
+from tests.simulation.processes import Process
 from tests.simulation.quarters import Asked, Problems
 from tests.simulation.shapes import Shape
 from tests.simulation.storage import Changes, Storage
@@ -103,7 +104,10 @@ class ConversationsQuarter:
             if message is not None and message["text"] == wish.text:
                 self._problems.append(f"said that nothing was written, and it was: {wish}")
 
-    async def check(self, database: Database) -> None:
+    async def finish(self, process: Process) -> None:
+        return None
+
+    async def check(self, process: Process) -> None:
         rooms = self._model.rooms
         for (room_id, n), wish in self._events.items():
             kind, subject = rooms[room_id].kinds[n - 1] if n <= rooms[room_id].n else ("", None)

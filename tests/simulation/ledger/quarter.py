@@ -20,7 +20,8 @@ from datastores.errors import (
 )
 from datastores.ledger import Entry, Outcome, WalletStatus
 from datastores.ledger.quotes import QUOTES
-from datastores.mongo import Database, Document
+from datastores.mongo import Document
+from tests.simulation.processes import Process
 from tests.simulation.quarters import Asked, Problems
 from tests.simulation.shapes import Shape
 from tests.simulation.storage import Changes, Storage
@@ -131,7 +132,10 @@ class LedgerQuarter:
     def unanswered(self, wish: Wish, error: Exception, alone: bool) -> None:
         self.answers.unanswered(wish, error, alone)
 
-    async def check(self, database: Database) -> None:
+    async def finish(self, process: Process) -> None:
+        return None
+
+    async def check(self, process: Process) -> None:
         entries = self._storage.committed("entries").values()
         journal = sorted(entries, key=lambda entry: int(entry["seq"]))
         accounts = self._storage.committed("accounts")
@@ -152,7 +156,7 @@ class LedgerQuarter:
         opened = {wish.source if wish.payer else wish.target for wish in self._wishes if wish.kind is Kind.OPEN}
         if missing := opened - accounts.keys():
             self._problems.append(f"opened and not there: {sorted(missing)}")
-        report = await ledger.verify(database)
+        report = await ledger.verify(process.database)
         self._problems.extend(ledger.problem_lines(report.problems))
 
     def counts(self) -> dict[str, int]:

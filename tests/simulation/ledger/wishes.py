@@ -24,7 +24,8 @@ from datastores.ledger import (
 )
 from tests.simulation.quarters import Door
 
-RAIL = "sandbox"
+# One that is never asked: the quarter of rails has those that are.
+RAIL = "unasked"
 FOLLOW_UP = "message"
 
 

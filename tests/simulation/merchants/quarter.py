@@ -9,8 +9,9 @@ from typing import Any, Final
 from datastores import ledger
 from datastores.errors import ConflictError, ForbiddenError, NotFoundError
 from datastores.merchants import EVENTS, FOLLOW_UPS, LISTINGS, ORDERS, Decided
-from datastores.mongo import Database, Document
+from datastores.mongo import Document
 from tests.simulation.ledger.quarter import LedgerQuarter
+from tests.simulation.processes import Process
 from tests.simulation.quarters import Asked, Problems
 from tests.simulation.shapes import Shape
 from tests.simulation.storage import Changes, Storage
@@ -190,7 +191,10 @@ class MerchantsQuarter:
         if wish.kind in (Kind.PLACE, Kind.PAY):
             self._money.answers.unanswered(wish, error, alone)
 
-    async def check(self, database: Database) -> None:
+    async def finish(self, process: Process) -> None:
+        return None
+
+    async def check(self, process: Process) -> None:
         for kind, order_id in self._done:
             if not any(name in self._orders[order_id]["numbers"] for name in _AFTER[kind]):
                 self._problems.append(f"acknowledged and not there: {kind} {order_id}")

@@ -8,8 +8,9 @@ from random import Random
 from typing import Final
 
 from datastores.errors import NotFoundError
-from datastores.mongo import Database, Document
+from datastores.mongo import Document
 from datastores.posts import DELETED, LIKES, POSTS, REPOSTS, post_document
+from tests.simulation.processes import Process
 from tests.simulation.quarters import Asked, Problems
 from tests.simulation.shapes import Shape
 from tests.simulation.storage import START, Changes, Storage
@@ -122,7 +123,10 @@ class PostsQuarter:
     def unanswered(self, wish: Wish, error: Exception, alone: bool) -> None:
         return None
 
-    async def check(self, database: Database) -> None:
+    async def finish(self, process: Process) -> None:
+        return None
+
+    async def check(self, process: Process) -> None:
         made: dict[tuple[str, str], str] = {}
         for name in (POSTS, DELETED):
             for id, post in self._storage.committed(name).items():
