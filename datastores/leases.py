@@ -60,6 +60,12 @@ async def contend(
     return cast("ContendedLease | None", await _take(database, name, taking))
 
 
+async def held_by_another(database: Database, name: str, owner: str) -> ContendedLease | None:
+    """The lease of this name while somebody else holds it; one read, by its id."""
+    others = {"_id": name, "owner": {"$ne": owner}, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+    return cast("ContendedLease | None", await database.find_one(LEASES, others))
+
+
 async def release(database: Database, name: str, owner: str) -> None:
     """Let others have the lease now; nothing happens where it is not the owner's any more."""
     freed = {"owner": None, "expires_at": "$$NOW"}

@@ -53,14 +53,19 @@ async def measure(design: Design, wanted: Sequence[Request], concurrency: int) -
     return {"began": began, "ended": ended, "cpu_s": used, "latencies": latencies, "stopped": bool(left)}
 
 
+async def open_design(kind: str, uri: str, name: str, driver: Any) -> Design:
+    """The design of this name, whose connections nobody else in this process has."""
+    if kind == "naive":
+        return Naive(uri, name)
+    if kind == "graphql":
+        return ThroughGraphQL(uri, driver)
+    database = await Database.connect(uri, name=name, driver=driver)
+    return Ledger(database) if kind == "ledger" else Bulk(database)
+
+
 async def serve(uri: str, name: str, driver: Any, people: int) -> None:
-    """Answer loads until the input ends."""
-    designs: dict[str, Design] = {
-        "naive": Naive(uri, name),
-        "ledger": Ledger(await Database.connect(uri, name=name, driver=driver)),
-        "bulk": Bulk(await Database.connect(uri, name=name, driver=driver)),
-        "graphql": ThroughGraphQL(uri, driver),
-    }
+    """Answer loads until the input ends; each design is opened when it is first asked for."""
+    designs: dict[str, Design] = {}
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     # As a gateway does.
@@ -68,7 +73,9 @@ async def serve(uri: str, name: str, driver: Any, people: int) -> None:
     _say({"ready": os.getpid()})
     while line := await reader.readline():
         load = json.loads(line)
-        design = designs[load["design"]]
+        if (kind := load["design"]) not in designs:
+            designs[kind] = await open_design(kind, uri, name, driver)
+        design = designs[kind]
         wanted = requests(load["workload"], people, load["count"], load["seed"])
         await design.prepare(wanted)
         _say({"ready": os.getpid()})

@@ -129,12 +129,17 @@ class CommitLoop:
                 ahead = await self._commit_batch(batch, must_be_here=host is not None)
             except Exception as error:
                 await self._fail(batch.waiting, error)
-            if ahead is None or (self.turns is not None and self.turns.is_shared):
+            if ahead is None or self._is_shared:
                 # Who was just answered and asks again at once is in the next batch, beside those who came meanwhile.
                 await asyncio.sleep(0)
                 if self.turns is not None:
                     # In the loop: acts that come while a turn is given back must find it running, or wait for ever.
                     await self.turns.pause(lambda: bool(self._queue))
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether others hand over to this process: it waits for them even if it has decided the next batch."""
+        return self.turns is not None and self.turns.is_shared
 
     def _next_batch(self, ahead: Batch | None) -> Batch:
         """What was decided ahead, and as much of the queue as there is room for."""
@@ -229,7 +234,7 @@ class CommitLoop:
         self.statistics.acts += len(batch.outcomes)
         self.on_batch(self.name, len(batch.outcomes), attempt, self.clock() - started)
         self._put_back(batch.waiting[len(batch.outcomes) :])
-        if ahead is None:
+        if ahead is None or self._is_shared:
             batch.settle()
         else:
             # Soon, and not now: the next batch is sent before those who are answered take up this thread.

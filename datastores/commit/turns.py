@@ -24,6 +24,7 @@ LEASE_S: Final = 1.0
 RENEWAL_S: Final = 0.3
 MAX_WAIT_S: Final = 2.0
 REMEMBERED_S: Final = 10.0
+LOOK_INTERVAL_S: Final = 0.1
 _POLL_S: Final = 0.015
 _YIELD_S: Final = 0.03
 _GRACE_S: Final = 0.004
@@ -33,10 +34,11 @@ _GRACE_S: Final = 0.004
 class Turns:
     """The turns of one process at one loop's head.
 
-    Costs nothing until batches lose against another process. Then one process has the turn, for as long as nobody who
-    cannot reach it wants it, and the others of its machine hand their acts over to it. Processes of other machines wait
-    for a turn of their own, at most 2 s, and each has 0.3 s at a time, where all would otherwise throw most of their
-    work away.
+    Costs ten reads a second, while it is busy, until batches lose against another process. Then one process has the
+    turn, for as long as nobody who cannot reach it wants it, and the others of its machine hand their acts over to it.
+    Processes of other machines wait for a turn of their own, at most 2 s, and each has 0.3 s at a time, where all would
+    otherwise throw most of their work away. Who always wins, with small batches against large ones, learns by those
+    reads that another has the turn.
     """
 
     database: Database
@@ -50,6 +52,9 @@ class Turns:
     _is_wanted: bool = False
     _host: str | None = None
     _renewal: asyncio.Task[bool] | None = None
+    _look: asyncio.Task[None] | None = None
+    _looks_at: float = 0.0
+    _waited_at: float = 0.0
 
     def lost(self) -> None:
         """A batch has lost against another process."""
@@ -75,6 +80,7 @@ class Turns:
                     return None
         if now > self._contended_until:
             self._turn_ends = self._host = None
+            self._look_around(now)
             return None
         return self._host or await self._contend(now)
 
@@ -86,9 +92,10 @@ class Turns:
             self.leave_host()
 
     def leave_host(self) -> None:
-        """Go on without who had the turn."""
+        """Go on without who had the turn, whose lease says nothing any more."""
         self._host = None
         self._contended_until = 0.0
+        self._looks_at = self.clock() + LEASE_S
 
     @property
     def is_shared(self) -> bool:
@@ -113,6 +120,25 @@ class Turns:
             await leases.release(self.database, self._lease, self.owner)
         except PyMongoError:
             return
+
+    def _look_around(self, now: float) -> None:
+        """Look beside the next batch whether another has the turn, for the batch after it, while there are many."""
+        if now - self._waited_at > LOOK_INTERVAL_S:
+            self._looks_at = max(self._looks_at, now + LOOK_INTERVAL_S)
+        self._waited_at = now
+        if now >= self._looks_at and (self._look is None or self._look.done()):
+            self._looks_at = now + LOOK_INTERVAL_S
+            self._look = asyncio.create_task(self._find_holder(), name=f"turn of {self.name}")
+
+    async def _find_holder(self) -> None:
+        try:
+            lease = await leases.held_by_another(self.database, self._lease, self.owner)
+        except PyMongoError:
+            return
+        if lease is not None:
+            self._contended_until = self.clock() + REMEMBERED_S
+            if self.handover is not None and self.handover.reaches(lease["address"]):
+                self._host = lease["address"]
 
     def _renew(self) -> None:
         if self._renewal is None or self._renewal.done():

@@ -16,11 +16,20 @@ from .expressions import applied, at_path, evaluated
 Order = Callable[[Any, Any], bool]
 
 
-def matches(document: Document, filter: Filter) -> bool:
-    """Whether the document matches: equality, also with an element of a list, `$or`, and a few operators."""
+def matches(document: Document, filter: Filter, now: datetime | None = None) -> bool:
+    """Whether the document matches: equality, also with an element of a list, `$or`, and a few operators.
+
+    An `$expr` is evaluated at `now`, and raises without one.
+    """
     for name, wanted in filter.items():
         if name == "$or":
-            if not any(matches(document, each) for each in wanted):
+            if not any(matches(document, each, now) for each in wanted):
+                return False
+            continue
+        if name == "$expr":
+            if now is None:
+                raise NotImplementedError("an $expr where it is no time")
+            if not evaluated(wanted, document, now):
                 return False
             continue
         values = at_path(document, name) if "." in name else _elements(document.get(name))

@@ -112,7 +112,7 @@ class Storage:
         else:
             wanted = ids["$in"] if isinstance(ids, Mapping) and "$in" in ids else self._ids(collection, transaction)
         seen = (self._visible((collection, id), transaction) for id in dict.fromkeys(wanted))
-        return [document for document in seen if document is not None and matches(document, filter)]
+        return [document for document in seen if document is not None and matches(document, filter, self.now)]
 
     def write(self, collection: str, writes: Sequence[Write], transaction: Transaction) -> int:
         """How many existing documents matched; raises the driver's errors, and then the transaction is over."""

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from datastores.commit import CommitLoop, CommitLoops, Read, Turns, Work, by_id, handover
+from datastores.commit import CommitLoop, CommitLoops, Read, Turns, Work, by_id, handover, turns
 from datastores.commit.handover import Handover, NotHandedOverError, Refused, Unanswered
 from datastores.errors import ConflictError
-from datastores.ledger import OpenWallet
+from datastores.ledger import OpenWallet, PostTransfer
 from datastores.mongo import Database
+
+from .ledger import town
 
 LIMIT_S = 20.0
 
@@ -84,6 +86,43 @@ async def test_batches_of_both_are_one_while_both_are_busy(
     assert await bare_database.count("accounts", {}) == 161
     assert host.statistics.batches <= 14
     assert host.statistics.largest_batch == 16
+
+
+async def test_batches_that_were_decided_ahead_wait_for_both_as_well(
+    bare_database: Database, loops: tuple[CommitLoops, CommitLoops], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "GATHER_S", LIMIT_S)
+    host, guest = (contended(each) for each in loops)
+    people = [f"usr_{number}" for number in range(16)]
+    await asyncio.gather(*(town.fill(host, person, 1_000) for person in people))
+
+    async def one_after_another(loop: CommitLoop, payer: str) -> None:
+        for _ in range(20):
+            await loop.submit(PostTransfer(town.command(payer), town.transfer(payer, "usr_payee", 1)))
+
+    before = host.statistics.batches
+    first = [asyncio.create_task(one_after_another(host, person)) for person in people[:8]]
+    while host.statistics.batches == before:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    # They come while the batch of the others is on its way, and would take turns with them for good.
+    await asyncio.gather(*first, *(one_after_another(guest, person) for person in people[8:]))
+
+    assert await bare_database.count("entries", {}) == 16 + 320
+    assert host.statistics.batches - before <= 24
+
+
+async def test_who_always_wins_learns_that_another_has_the_turn(
+    loops: tuple[CommitLoops, CommitLoops], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LEASE_S", LIMIT_S)
+    host, winner = contended(loops[0]), loops[1]["ledger"]
+    await opened(host, 1, "first")
+
+    async with asyncio.timeout(LIMIT_S):
+        while host.statistics.acts < 2:
+            await opened(winner, 1, f"{winner.statistics.acts}-")
+
+    assert winner.statistics.acts > 1
 
 
 async def test_a_host_that_has_gone_costs_nothing_but_the_way(
