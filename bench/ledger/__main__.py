@@ -27,7 +27,7 @@ from .people import FUNDS, fund
 from .plan import Point, points
 from .plot import plot
 from .processes import Loaders, loaders
-from .report import load_of, ratios, row, show, write
+from .report import cpu_ratios, load_of, ratios, row, show, write
 
 PEOPLE: Final = 10_000
 QUICK_PEOPLE: Final = 4_000
@@ -67,7 +67,13 @@ async def run(console: Console, *, quick: bool, driver: Driver) -> dict[str, Any
                                 progress.advance(bar)
                     await _check(database_servers.uri, driver, people)
     rows = [row(point, measured) for point, measured in loads.items()]
-    return {"machine": about, "versions": versions(mongod, driver), "rows": rows, "ratios": ratios(loads)}
+    return {
+        "machine": about,
+        "versions": versions(mongod, driver),
+        "rows": rows,
+        "ratios": ratios(loads),
+        "cpu_ratios": cpu_ratios(loads),
+    }
 
 
 async def _set_up(uri: str, driver: Driver, people: int) -> None:
@@ -115,7 +121,7 @@ def main() -> None:
         sys.exit("agora: AGORA_MONGO_DRIVER must be motor or pymongo")
     quick = os.environ.get("QUICK", "") not in ("", "0")
     results = asyncio.run(run(console, quick=quick, driver=cast(Driver, driver)))
-    show(console, results["rows"], results["ratios"])
+    show(console, results)
     file = write(results)
     console.print(f"written to {file}")
     plot(results["rows"], file.with_suffix(".png"))
