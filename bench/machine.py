@@ -46,6 +46,12 @@ def split_cores(nodes: int) -> tuple[set[int], set[int]]:
     return set(mine[:half]), set(mine[half:])
 
 
+def one_for_servers() -> tuple[set[int], set[int]]:
+    """A core for what serves, and the others for what loads it and for mongod; the same where there is but one."""
+    first, *others = cores()
+    return {first}, set(others) or {first}
+
+
 def _first(file: str, name: str) -> str:
     try:
         lines = Path(file).read_text().splitlines()

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.graphql.candidates import Candidate, candidates
 from bench.graphql.servers import Server, started
-from bench.machine import cores, machine, versions
+from bench.machine import machine, one_for_servers, versions
 from bench.replica_sets import replica_set
 from gateway.demo.operations import CONVERSE, SAY
 from gateway.identity.development import DevelopmentIssuer
@@ -293,8 +293,7 @@ async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
     """The results; raises SystemExit where listeners hear nothing."""
     plan = QUICK if quick else FULL
     about: dict[str, Any] = {**machine(), "quick": quick, "rounds": plan.rounds}
-    mine = cores()
-    serving, loading = (set(mine[:1]), set(mine[1:])) if len(mine) > 1 else (set(mine), set(mine))
+    serving, loading = one_for_servers()
     about["cores_of"] = {"server": sorted(serving), "listeners_publisher_and_mongod": sorted(loading)}
     async with AsyncExitStack() as stack:
         folder = Path(

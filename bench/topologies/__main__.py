@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bench.graphql.command import MAX_COMPLAINTS, command
-from bench.graphql.load import Load
-from bench.graphql.rounds import Plan, Rounds
-from bench.graphql.town import Town, plant
+from bench.graphql.rounds import Plan
+from bench.graphql.stage import measured, stage
+from bench.graphql.town import Town
 from bench.graphql.verification import answers, compare
-from bench.machine import cores, machine, versions
-from bench.replica_sets import replica_set
+from bench.machine import machine, versions
 from tests.topologies.routers import PACKAGES, MissingRouterError, check_installed
 
 from .candidates import ROUTERS, Topology, topologies
@@ -38,46 +35,24 @@ QUICK: Final = Plan(3, 0.4, 120, (CONNECTIONS,))
 async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
     """The results; raises DifferentAnswer and LoadError."""
     plan = QUICK if quick else FULL
-    mine = cores()
-    serving, loading = ({mine[0]}, set(mine[1:]) or {mine[0]})
-    about: dict[str, Any] = {
-        **machine(),
-        "quick": quick,
-        "rounds": plan.rounds,
-        "connections": CONNECTIONS,
-        "variations": VARIATIONS,
-        "cores_of": {"servers": sorted(serving), "load_and_mongod": sorted(loading)},
-    }
+    about = {**machine(), "quick": quick, "rounds": plan.rounds, "connections": CONNECTIONS, "variations": VARIATIONS}
     async with AsyncExitStack() as stack:
-        folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="agora-bench-", ignore_cleanup_errors=True))
-        )
-        load = Load(folder)
-        os.sched_setaffinity(0, loading)
-        database = await stack.enter_async_context(replica_set(folder, 1, loading))
-        console.print("planting the town")
-        town = await plant(folder, database.uri, driver)
+        on = await stack.enter_async_context(stage(console, driver))
+        about["cores_of"] = {"servers": sorted(on.serving), "load_and_mongod": sorted(on.loading)}
         # What is started inherits the cores of whoever starts it.
-        os.sched_setaffinity(0, serving)
-        found = await stack.enter_async_context(topologies(database.uri, folder, driver))
-        os.sched_setaffinity(0, loading)
-        await _compare(found, town)
+        os.sched_setaffinity(0, on.serving)
+        found = await stack.enter_async_context(topologies(on.database.uri, on.folder, driver))
+        os.sched_setaffinity(0, on.loading)
+        await _compare(found, on.town)
         console.print(f"{len(found)} topologies answer the same")
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-            bar = progress.add_task("loads", total=Rounds.steps(len(found), plan))
-            measuring = Rounds(
-                folder, town, load, found, plan, variations=VARIATIONS, on_step=lambda: progress.advance(bar)
-            )
-            await measuring.warm_up()
-            await measuring.run()
+        loads = (await measured(console, on, found, plan, variations=VARIATIONS)).loads
     about["load_after"] = round(os.getloadavg()[0], 2)
     return {
         "machine": about,
-        "versions": {**versions(database.version, driver), **_router_versions()},
-        "rows": [row(point, measured) for point, measured in measuring.loads.items()],
-        "ratios": ratios(measuring.loads),
-        "complaints": load.complaints[:MAX_COMPLAINTS],
+        "versions": {**versions(on.database.version, driver), **_router_versions()},
+        "rows": [row(point, each) for point, each in loads.items()],
+        "ratios": ratios(loads),
+        "complaints": on.load.complaints[:MAX_COMPLAINTS],
     }
 
 
