@@ -169,14 +169,15 @@ class Handover:
             frame = _dumps((number, name, list(batch)))
             answer = host.answers[number] = asyncio.get_running_loop().create_future()
             try:
-                await _send(host.writer, frame)
+                host.writer.write(_framed(frame))
+                await host.writer.drain()
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
                     given: Answer = await answer
                     return given
             finally:
                 answer.cancel()
                 host.answers.pop(number, None)
-        except (OSError, TimeoutError, ValueError, TypeError, AttributeError, pickle.PicklingError) as error:
+        except (OSError, RuntimeError, ValueError, TypeError, AttributeError, pickle.PicklingError) as error:
             raise NotHandedOverError(str(error)) from error
 
     async def gather_guests(self) -> None:
@@ -239,42 +240,46 @@ class Handover:
         try:
             while True:
                 number, name, batch = _loads(await _receive(reader))
-                taken = self._accept(guest, name, batch)
-                self._start(self._answer(guest, number, taken, len(batch)))
+                self._accept(guest, number, name, batch)
         except (OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError):
             pass
         finally:
             self._guests.discard(guest)
             writer.close()
 
-    def _accept(self, guest: _Guest, name: str, batch: Acts) -> Sequence[asyncio.Future[Any]]:
-        """What will be the outcomes of these acts; of none where too many wait already."""
+    def _accept(self, guest: _Guest, number: int, name: str, batch: Acts) -> None:
+        """Take these acts over, and answer once all have an outcome; at once where too many wait already."""
         self._arrived.set()
         try:
-            futures = self._take_over(name, batch)
+            taken = self._take_over(name, batch)
         except ExpectedError:
-            return ()
-        guest.under_way += len(futures)
+            taken = ()
+        guest.under_way += len(taken)
+        left = len(taken)
 
         def decided(_: asyncio.Future[Any]) -> None:
             # As soon as it is known, and not when it has been sent: by then the next batch would be on its way.
+            nonlocal left
+            left -= 1
             guest.under_way -= 1
             guest.decided_at = self._clock()
+            if not left:
+                self._answer(guest, number, [_told(each) for each in taken])
 
-        for future in futures:
+        for future in taken:
             future.add_done_callback(decided)
-        return futures
+        if not taken:
+            self._answer(guest, number, [Unanswered()] * len(batch))
 
-    async def _answer(self, guest: _Guest, number: int, taken: Sequence[asyncio.Future[Any]], acts: int) -> None:
-        found = await asyncio.gather(*taken, return_exceptions=True)
-        outcomes = [_told(outcome) for outcome in found] or [Unanswered()] * acts
+    def _answer(self, guest: _Guest, number: int, outcomes: list[Any]) -> None:
         is_shared = self._is_shared(guest)
         try:
-            frame = _dumps((number, outcomes, is_shared))
-        except (TypeError, AttributeError, pickle.PicklingError):
-            frame = _dumps((number, [Unanswered()] * acts, is_shared))
-        with suppress(OSError):
-            await _send(guest.writer, frame)
+            frame = _framed(_dumps((number, outcomes, is_shared)))
+        except (ValueError, TypeError, AttributeError, pickle.PicklingError):
+            frame = _framed(_dumps((number, [Unanswered()] * len(outcomes), is_shared)))
+        if not guest.writer.is_closing():
+            # It waits for this before it hands over more, so that no more than this can wait to be sent.
+            guest.writer.write(frame)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -339,10 +344,12 @@ def _names(of: type) -> tuple[str, ...]:
     return tuple(each.name for each in fields(of))
 
 
-def _told(outcome: Any) -> Any:
-    if isinstance(outcome, ExpectedError):
-        return Refused(outcome)
-    return Unanswered() if isinstance(outcome, BaseException) else outcome
+def _told(decided: asyncio.Future[Any]) -> Any:
+    if decided.cancelled():
+        return Unanswered()
+    if (error := decided.exception()) is None:
+        return decided.result()
+    return Refused(error) if isinstance(error, ExpectedError) else Unanswered()
 
 
 def _dumps(value: Any) -> bytes:
@@ -359,11 +366,10 @@ def _loads(frame: bytes) -> Any:
         raise pickle.UnpicklingError(f"not a frame: {error!r}") from error
 
 
-async def _send(writer: asyncio.StreamWriter, frame: bytes) -> None:
-    if len(frame) > MAX_FRAME_BYTES:
-        raise ValueError(f"{len(frame)} bytes are too many to hand over")
-    writer.write(_LENGTH.pack(len(frame)) + frame)
-    await writer.drain()
+def _framed(value: bytes) -> bytes:
+    if len(value) > MAX_FRAME_BYTES:
+        raise ValueError(f"{len(value)} bytes are too many to hand over")
+    return _LENGTH.pack(len(value)) + value
 
 
 async def _receive(reader: asyncio.StreamReader) -> bytes:

@@ -37,6 +37,10 @@ class Pipe:
         if fault is Fault.ERROR_AFTER:
             self.break_off()
 
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._closed
+
     async def drain(self) -> None:
         """Nothing to wait for."""
 

@@ -44,14 +44,27 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._jumping = _Jumping()
+        self.failed: list[BaseException] = []
         super().__init__(self._jumping)
 
     def time(self) -> float:
         """Virtual seconds since the start."""
         return self._jumping.now_s
 
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep what a callback raised, of which nobody else hears; tasks without anybody who waits are of the dead."""
+        if "handle" in context and isinstance(error := context.get("exception"), BaseException):
+            self.failed.append(error)
+
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What `main` returns, run in virtual time; raises StuckError where it would wait for ever."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main())
+    """What `main` returns, run in virtual time.
+
+    Raises StuckError where it would wait for ever, and what callbacks have raised.
+    """
+    loop = VirtualLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        outcome = runner.run(main())
+    if loop.failed:
+        raise loop.failed[0]
+    return outcome
