@@ -55,8 +55,12 @@ def is_gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     # A child of a dead parent may wait as a zombie for whoever reaps it.
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        # Reaped meanwhile; or a system without it, which is asked again.
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 @asynccontextmanager
