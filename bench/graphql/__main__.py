@@ -25,8 +25,8 @@ from .verification import answers, compare
 
 CONNECTIONS: Final = (1, 8, 32, 128)
 
-FULL: Final = Plan(3, 0.4, 200, CONNECTIONS)
-QUICK: Final = Plan(3, 0.25, 60, (COMPARED_AT,))
+FULL: Final = Plan(3, 0.4, 1.0, CONNECTIONS)
+QUICK: Final = Plan(3, 0.4, 0.7, (COMPARED_AT,))
 
 
 async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:

@@ -28,8 +28,8 @@ CONNECTIONS: Final = 8
 VARIATIONS: Final = CONNECTIONS + 1
 NODE_PACKAGES: Final = {"hive": "@graphql-hive/gateway", "grafbase": "@grafbase/cli-x86_64-unknown-linux-musl"}
 
-FULL: Final = Plan(5, 1.0, 400, (CONNECTIONS,))
-QUICK: Final = Plan(3, 0.4, 120, (CONNECTIONS,))
+FULL: Final = Plan(5, 1.0, 1.0, (CONNECTIONS,))
+QUICK: Final = Plan(3, 0.4, 0.5, (CONNECTIONS,))
 
 
 async def run(console: Console, *, quick: bool, driver: str) -> dict[str, Any]:
