@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from random import Random
 from typing import Any, Final, Protocol, TypeVar
 
 from pymongo.errors import PyMongoError
@@ -29,6 +30,7 @@ from .ledger.answers import Request
 from .ledger.quarter import LedgerQuarter
 from .processes import Process
 from .quarters import Asked, Problems
+from .shapes import Shape
 from .storage import START, Storage
 
 T = TypeVar("T")
@@ -111,6 +113,11 @@ class Residents:
         return next((user["handle"] for user in self.users if user["_id"] == user_id), user_id)
 
 
+def requested(command: Command) -> Request:
+    """What tells a command from all others."""
+    return command.caller, command.key, command.request_hash
+
+
 class Mutation(Protocol):
     """A wish that is a mutation of `caller` under a key."""
 
@@ -143,7 +150,7 @@ class Told:
 
     def submitted(self, wish: Mutation, command: Command) -> None:
         """The command of this wish goes to a loop."""
-        self._inputs[command.caller, command.key, command.request_hash] = wish.input
+        self._inputs[requested(command)] = wish.input
 
     def take(self, wish: Mutation, outcome: Document) -> str:
         """A mutation answered with a transfer; what it says, in short."""
@@ -229,3 +236,19 @@ def entry_id(caller: str, key: str) -> str:
 def days_of(times: Sequence[datetime | None]) -> list[str]:
     """The UTC days of these times, each once, in order."""
     return sorted({time.date().isoformat() for time in times if time is not None})
+
+
+@dataclass(eq=False)
+class ResidentsQuarter:
+    """What quarters of residents have in common: chance, shape and database of the town, its money, what was told."""
+
+    _random: Random
+    _shape: Shape
+    _storage: Storage
+    _problems: Problems
+    _money: LedgerQuarter
+    _residents: Residents
+    _told: Told = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._told = Told(self._problems, self._storage, self._money)

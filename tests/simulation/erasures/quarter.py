@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from random import Random
 from typing import Any, Final
 
 from datastores import ledger
@@ -19,15 +18,13 @@ from datastores.mongo import Database, Document
 from datastores.person_keys import PERSON_KEYS, PersonKeys
 from resolvers.erasure import finish_erasures
 from tests.simulation.ledger.book import Book, Expected
-from tests.simulation.ledger.quarter import LedgerQuarter
 from tests.simulation.ledger.rules import RULES
 from tests.simulation.ledger.wishes import Kind as MoveKind
 from tests.simulation.ledger.wishes import Wish as Moved
 from tests.simulation.processes import MASTER, Process
-from tests.simulation.quarters import Asked, Problems
-from tests.simulation.shapes import Shape
-from tests.simulation.storage import Changes, Storage
-from tests.simulation.usecases import CURRENCIES, Residents, Told, context
+from tests.simulation.quarters import Asked
+from tests.simulation.storage import Changes
+from tests.simulation.usecases import CURRENCIES, ResidentsQuarter, context, requested
 
 from .wishes import Kind, Wish
 
@@ -37,28 +34,12 @@ ROUND_S: Final = 100.0
 MAX_ROUNDS: Final = 5
 
 
-class ErasuresQuarter:
+@dataclass(eq=False)
+class ErasuresQuarter(ResidentsQuarter):
     """Residents are erased wholly or not at all, and for ever; what they wrote is gone, what others wrote is not."""
 
-    def __init__(
-        self,
-        random: Random,
-        shape: Shape,
-        storage: Storage,
-        problems: Problems,
-        money: LedgerQuarter,
-        residents: Residents,
-    ) -> None:
-        self._random = random
-        self._neighbours = shape.people
-        self._time_scale = shape.time_scale
-        self._storage = storage
-        self._problems = problems
-        self._money = money
-        self._residents = residents
-        self._told = Told(problems, storage, money)
-        self._wishes: dict[Wish, None] = {}
-        self._erased: set[str] = set()
+    _wishes: dict[Wish, None] = field(default_factory=dict)
+    _erased: set[str] = field(default_factory=set)
 
     def plant(self) -> None:
         return None
@@ -78,7 +59,7 @@ class ErasuresQuarter:
         sent = [wish for wish in wishes if wish.kind is Kind.SEND]
         if sent and chance < 0.42:
             return random.choice(sent)
-        neighbour = random.choice(self._neighbours)
+        neighbour = random.choice(self._shape.people)
         currency = random.choice(CURRENCIES) if random.random() < 0.3 else "EUR"
         there = (resident, neighbour) if random.random() < 0.7 else (neighbour, resident)
         if random.random() < 0.2:
@@ -96,17 +77,14 @@ class ErasuresQuarter:
 
     def _submitted(self, wish: Wish, act: Act[Any]) -> None:
         if isinstance(act, PostTransfer):
-            command = act.command
-            self._told.submitted(wish, command)
-            request = (command.caller, command.key, command.request_hash)
-            self._money.expect(request, str(wish), partial(self._sent, wish))
+            self._told.submitted(wish, act.command)
+            self._money.expect(requested(act.command), str(wish), partial(self._sent, wish))
         elif isinstance(act, CloseWallet):
             self._money.book.closers.add(act.wallet_id)
         elif isinstance(act, ReverseEntry):
             command = act.command
             back = Moved(MoveKind.REVERSE, command.caller, command.key, subject=act.original)
-            request = (command.caller, command.key, command.request_hash)
-            self._money.expect(request, str(back), partial(_reversed, back))
+            self._money.expect(requested(command), str(back), partial(_reversed, back))
 
     def _sent(self, wish: Wish, book: Book, entry: Document) -> Expected:
         expected = book.move(wish.source, wish.target, wish.amount)
@@ -165,7 +143,7 @@ class ErasuresQuarter:
         wish = Wish(Kind.FINISH, "in the calm")
         for _ in range(MAX_ROUNDS):
             await finish_erasures(context(process, partial(self._submitted, wish)))
-            await asyncio.sleep(ROUND_S / self._time_scale)
+            await asyncio.sleep(ROUND_S / self._shape.time_scale)
 
     async def check(self, process: Process) -> None:
         self._told.check()

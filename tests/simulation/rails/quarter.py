@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from random import Random
 from typing import Any, Final
 
 from datastores import wallets as store
 from datastores.commit import Act
-from datastores.ledger import Command
 from datastores.mongo import Document
 from datastores.wallets import FindingKind, RailDirection, RailState, ReserveThroughRail, ResolveInstruction
 from datastores.wallets.instructions import INSTRUCTIONS
@@ -21,12 +19,10 @@ from datastores.wallets.reconciliation.runs import LEASE_S
 from datastores.wallets.sandbox import SANDBOX, SandboxRail
 from resolvers.wallets.rails import ask_rails
 from tests.simulation.ledger.book import POSTED, Book, Expected
-from tests.simulation.ledger.quarter import LedgerQuarter
 from tests.simulation.processes import Process
-from tests.simulation.quarters import Asked, Problems
-from tests.simulation.shapes import Shape
-from tests.simulation.storage import Changes, Storage
-from tests.simulation.usecases import Residents, Told, context, days_of
+from tests.simulation.quarters import Asked
+from tests.simulation.storage import Changes
+from tests.simulation.usecases import ResidentsQuarter, context, days_of, requested
 
 from .wishes import RAIL, Kind, Wish
 
@@ -50,28 +46,13 @@ MAX_DAYS: Final = 3
 _MAY_BE_FOUND: Final = {FindingKind.RETURNED_NOT_REVERSED, FindingKind.STILL_PENDING}
 
 
-class RailsQuarter:
+@dataclass(eq=False)
+class RailsQuarter(ResidentsQuarter):
     """Residents top up and withdraw; the rail's book, the ledger's and our instructions must agree in the end."""
 
-    def __init__(
-        self,
-        random: Random,
-        shape: Shape,
-        storage: Storage,
-        problems: Problems,
-        money: LedgerQuarter,
-        residents: Residents,
-    ) -> None:
-        self._random = random
-        self._time_scale = shape.time_scale
-        self._storage = storage
-        self._problems = problems
-        self._money = money
-        self._residents = residents
-        self._told = Told(problems, storage, money)
-        self._wishes: dict[Wish, None] = {}
-        self._reserves: dict[str, Wish] = {}
-        self._reports: list[Any] = []
+    _wishes: dict[Wish, None] = field(default_factory=dict)
+    _reserves: dict[str, Wish] = field(default_factory=dict)
+    _reports: list[Any] = field(default_factory=list)
 
     def plant(self) -> None:
         self._residents.plant(self._storage)
@@ -104,12 +85,12 @@ class RailsQuarter:
     def _submitted(self, wish: Wish, act: Act[Any]) -> None:
         if isinstance(act, ReserveThroughRail):
             self._told.submitted(wish, act.command)
-            self._money.expect(_request(act.command), str(wish), partial(self._reserved, wish))
+            self._money.expect(requested(act.command), str(wish), partial(self._reserved, wish))
         elif isinstance(act, ResolveInstruction):
             does = "settles" if act.error is None else "releases"
             name = f"{does} {act.pending['_id'][-6:]}"
             decide = partial(self._resolved, act.pending["_id"], act.error is None)
-            self._money.expect(_request(act.command), name, decide)
+            self._money.expect(requested(act.command), name, decide)
 
     def _reserved(self, wish: Wish, book: Book, entry: Document) -> Expected:
         if (code := book.refusal(wish.source, wish.target, wish.amount)) is not None:
@@ -162,11 +143,11 @@ class RailsQuarter:
             await ask_rails(context(process, partial(self._submitted, wish)))
             if not self._pending():
                 break
-            await asyncio.sleep(HOUR_S / self._time_scale)
+            await asyncio.sleep(HOUR_S / self._shape.time_scale)
 
     async def _reconcile(self, process: Process) -> None:
         # What is sent back is sent back after some seconds, and whoever died in the midst of a day has it for a while.
-        await asyncio.sleep(max(HOUR_S / self._time_scale, LEASE_S))
+        await asyncio.sleep(max(HOUR_S / self._shape.time_scale, LEASE_S))
         rail = SandboxRail(process.database, process.now)
         for day in self._days():
             report = await store.reconcile(process.database, RAIL, rail, date.fromisoformat(day), process.now)
@@ -234,10 +215,6 @@ class RailsQuarter:
         states = Counter(f"instructions {each['state']}" for each in self._storage.committed(INSTRUCTIONS).values())
         reports = len(self._storage.committed(RECONCILIATIONS))
         return {**dict(sorted(states.items())), "reconciliations": reports}
-
-
-def _request(command: Command) -> tuple[str, str, str]:
-    return command.caller, command.key, command.request_hash
 
 
 def _account(currency: str) -> str:
