@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -18,7 +19,14 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.access import Access
 from gateway.drain import Drain
-from gateway.logs import MAX_TEXT_LENGTH, configure_logs, remove_secrets, request_id
+from gateway.logs import (
+    MAX_TEXT_LENGTH,
+    MAX_WAITING_LINES,
+    configure_logs,
+    log_request,
+    remove_secrets,
+    request_id,
+)
 from gateway.metrics import Metrics
 from gateway.settings import LogFormat, LogLevel
 from gateway.transports.limits import Limits
@@ -97,6 +105,104 @@ async def test_one_line_for_each_request_and_none_for_probes() -> None:
     assert lines[0]["duration_ms"] >= 0
     assert lines[0]["at"].endswith("Z")
     assert LITERAL not in stream.getvalue()
+
+
+class Pieces(io.StringIO):
+    """A stream that counts how often it is written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+def ours_alone() -> None:
+    """Lines of requests take the short way where no other handler wants them, as pytest's does."""
+    root = logging.getLogger()
+    root.handlers = root.handlers[-1:]
+
+
+def answer(number: int) -> None:
+    log_request("POST", 200, "/graphql", 1.5, f"request-{number:04}", is_probe=False)
+
+
+async def test_requests_of_one_turn_of_the_loop_are_written_in_one_piece() -> None:
+    stream = Pieces()
+    configure_logs(LogLevel.INFO, LogFormat.JSON, stream)
+    ours_alone()
+
+    for number in range(MAX_WAITING_LINES - 1):
+        answer(number)
+    assert stream.writes == 0
+    await asyncio.sleep(0)
+
+    assert stream.writes == 1
+    assert [line["request_id"] for line in written(stream)] == [f"request-{at:04}" for at in range(99)]
+    line = written(stream)[0]
+    del line["request_id"], line["at"]
+    assert line == {
+        "method": "POST",
+        "status": 200,
+        "path": "/graphql",
+        "duration_ms": 1.5,
+        "event": "request",
+        "level": "info",
+        "logger": "gateway.access",
+    }
+
+
+async def test_not_more_lines_wait_than_the_limit() -> None:
+    stream = Pieces()
+    configure_logs(LogLevel.INFO, LogFormat.JSON, stream)
+    ours_alone()
+
+    for number in range(MAX_WAITING_LINES):
+        answer(number)
+
+    assert len(written(stream)) == MAX_WAITING_LINES
+
+
+async def test_other_records_come_after_what_waits() -> None:
+    stream = Pieces()
+    configure_logs(LogLevel.INFO, LogFormat.JSON, stream)
+    ours_alone()
+
+    answer(1)
+    structlog.get_logger("gateway.test").warning("in between")
+    answer(2)
+    logging.shutdown([lambda: logging.getLogger().handlers[0]])  # as at the exit
+
+    assert [line.get("request_id", line["event"]) for line in written(stream)] == [
+        "request-0001",
+        "in between",
+        "request-0002",
+    ]
+
+
+async def test_lines_of_several_threads_are_whole() -> None:
+    stream = Pieces()
+    configure_logs(LogLevel.INFO, LogFormat.JSON, stream)
+    ours_alone()
+
+    def warn() -> None:
+        for _ in range(300):
+            structlog.get_logger("gateway.test").warning("from a thread")
+
+    threads = [asyncio.to_thread(warn) for _ in range(2)]
+    writing = asyncio.gather(*threads)
+    for number in range(2_000):
+        answer(number)
+        if number % 7 == 0:
+            await asyncio.sleep(0)
+    await writing
+    await asyncio.sleep(0)
+
+    lines = written(stream)
+    assert [line["request_id"] for line in lines if "request_id" in line] == [f"request-{at:04}" for at in range(2_000)]
+    assert len(lines) == 2_600
 
 
 @pytest.mark.parametrize("format", list(LogFormat))
@@ -209,7 +315,10 @@ def test_a_text_has_a_greatest_length() -> None:
     assert len(event["event"]) == MAX_TEXT_LENGTH
 
 
-@pytest.mark.parametrize("given", [None, "", "short", "x" * 65, "with space", "a\nb-c-d-e-f", "id=<script>", "ü" * 10])
+@pytest.mark.parametrize(
+    "given",
+    [None, "", "short", "x" * 65, "with space", "a\nb-c-d-e-f", "id=<script>", "ü" * 10, f"key.{PARTNER_KEY[:50]}"],
+)
 def test_a_request_id_that_makes_no_sense_is_replaced(given: str | None) -> None:
     made = request_id(given)
 
