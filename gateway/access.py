@@ -12,6 +12,7 @@ from gateway.drain import Drain
 from gateway.execution.requests import OUR_FAULT
 from gateway.logs import ACCESS, log_request, request_id
 from gateway.metrics import Metrics
+from gateway.transports.heads import header
 from gateway.transports.limits import answer, request_error
 
 ALWAYS_ANSWERED: Final = frozenset({"/livez", "/readyz", "/metrics"})
@@ -37,7 +38,7 @@ class Access:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        id = request_id(_given(scope))
+        id = request_id(header(scope, REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = id
         structlog.contextvars.bind_contextvars(request_id=id)
         exchange = _Exchange(scope, send, id)
@@ -106,13 +107,6 @@ class _Exchange:
     async def close(self) -> None:
         if self._is_open:
             await self.send({"type": "websocket.close", "code": 1011})
-
-
-def _given(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == REQUEST_ID:
-            return str(value, "latin-1")
-    return None
 
 
 def _path(scope: Scope) -> str:

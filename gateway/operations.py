@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import orjson
 import structlog
@@ -18,6 +18,7 @@ from gateway.execution.requests import OUR_FAULT, OperationRequest, Outlet, Prep
 from gateway.identity.identities import Identity
 from gateway.metrics import Metrics
 from gateway.persisted import Documents
+from gateway.timers import OverdueError, Timers
 from gateway.transports.parameters import Parameters
 from resolvers.audiences import Listening
 from resolvers.context import Context
@@ -63,8 +64,7 @@ class Streams(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Who asks, over what, under which request id, and whose budget it costs."""
 
     identity: Identity
@@ -124,6 +124,7 @@ class Operations:
         self._deadline_s = deadline_s
         self._metrics = metrics
         self._budgets = budgets
+        self._timers = Timers()
         self._mutations: set[asyncio.Task[Result]] = set()
 
     async def prepare(self, parameters: Parameters, asked: Asked) -> PreparedOperation:
@@ -149,9 +150,8 @@ class Operations:
             return await self._execute(prepared, asked, self._deadline_s)
         kept = self._keep(self._execute(prepared, asked, self._deadline_s + MUTATION_GRACE_S))
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await asyncio.shield(kept)
-        except TimeoutError:
+            return await self._timers.within(self._deadline_s, asyncio.shield(kept))
+        except OverdueError:
             raise _deadline_exceeded(prepared) from None
 
     async def stream(
@@ -221,21 +221,23 @@ class Operations:
 
     async def _execute(self, prepared: PreparedOperation, asked: Asked, limit_s: float) -> Result:
         started, outcome = monotonic(), "cancelled"
-        deadline = asyncio.timeout(limit_s)
         try:
             self._budgets.take(asked.client, prepared.cost)
-            async with deadline:
-                context = await self._open_context(asked.identity, asked.request_id)
-                result = await self._graph.execute(prepared, context)
+            result = await self._timers.within(limit_s, self._answer(prepared, asked))
             self._settle(prepared, asked, result)
             outcome = outcome_of(result)
             return result
         except Exception as error:
-            refused = _deadline_exceeded(prepared) if deadline.expired() else self._refused(error, asked)
+            is_overdue = isinstance(error, OverdueError)
+            refused = _deadline_exceeded(prepared) if is_overdue else self._refused(error, asked)
             outcome = refused.code
             raise refused from None
         finally:
             self._ended(asked, prepared, outcome, started)
+
+    async def _answer(self, prepared: PreparedOperation, asked: Asked) -> Result:
+        context = await self._open_context(asked.identity, asked.request_id)
+        return await self._graph.execute(prepared, context)
 
     def _settle(self, prepared: PreparedOperation, asked: Asked, result: Result) -> None:
         actual = self._graph.cost(prepared, result)

@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -21,6 +21,7 @@ from gateway.app import Boot, Gateway, open_gateway
 from gateway.identity.development import DevelopmentIssuer
 from gateway.logs import configure_logs
 from gateway.settings import Environment, LogLevel, Settings
+from gateway.transports.connections import ServedConnection, is_unheard
 from gateway.transports.websocket.frames import PushingProtocol
 
 from .databases import mongodb_uri
@@ -31,6 +32,7 @@ BACKLOG: Final = 2_048
 # One frame more than a socket may send, so that the socket itself says what was wrong with it.
 MAX_FRAME_BYTES: Final = 128 * 1024
 KEEP_ALIVE_S: Final = 75
+FIRST_REQUEST_S: Final = 1.0
 OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
 
 
@@ -99,7 +101,7 @@ async def serve_graph(settings: Settings, *, subgraph: str | None = None, place:
         else:
             await stack.enter_async_context(gateway.metrics.shared(place.folder, place.number))
             end_with_supervisor(asyncio.get_running_loop())
-            await _serve(gateway, listener, tell_ready)
+            await _serve(gateway, listener, tell_ready, has_siblings=True)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -121,13 +123,17 @@ def listen(settings: Settings) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn that lets the gateway leave before it closes connections. `on_serving` is called when it serves.
 
-    From then on it leaves gracefully, while a signal before that just ends the process.
+    From then on it leaves gracefully, while a signal before that just ends the process. Where others listen at the same
+    socket (`has_siblings`), it lets no more connections in when it leaves, and those that it has let in ask first.
     """
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, on_serving: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gateway: Gateway, on_serving: Callable[[], None], *, has_siblings: bool
+    ) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._on_serving = on_serving
+        self._has_siblings = has_siblings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -139,8 +145,19 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._has_siblings:
+            for server in self.servers:
+                server.close()
+            await self._let_in_ask()
         await self._gateway.stop()
         await super().shutdown(sockets)
+
+    async def _let_in_ask(self) -> None:
+        """Wait until every connection has brought a request, for at most a second."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_REQUEST_S):
+                while any(map(is_unheard, self.server_state.connections)):  # noqa: ASYNC110 (nobody tells)
+                    await asyncio.sleep(FIRST_REQUEST_S / 100)
 
 
 def server_config(gateway: Gateway) -> uvicorn.Config:
@@ -152,7 +169,7 @@ def server_config(gateway: Gateway) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         date_header=True,
-        http="httptools",
+        http=ServedConnection,
         ws=PushingProtocol,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
@@ -174,9 +191,12 @@ def spare_collections() -> None:
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
 
 
-async def _serve(gateway: Gateway, listener: socket.socket, on_serving: Callable[[], None]) -> None:
+async def _serve(
+    gateway: Gateway, listener: socket.socket, on_serving: Callable[[], None], *, has_siblings: bool = False
+) -> None:
     spare_collections()
-    await _Server(server_config(gateway), gateway, on_serving).serve(sockets=[listener])
+    server = _Server(server_config(gateway), gateway, on_serving, has_siblings=has_siblings)
+    await server.serve(sockets=[listener])
 
 
 def _command() -> str:

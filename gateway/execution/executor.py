@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
@@ -88,7 +87,7 @@ class GraphExecutor:
         if (data := await self._attempt(known, program, run)) is not None:
             return {"data": data}
         # Its records are of the nodes of the document that was compiled; this one has the same text.
-        compiled_from = replace(known.prepared, request=prepared.request)
+        compiled_from = known.prepared._replace(request=prepared.request)
         executor = cast(ResumingExecutor, self._build(compiled_from, context, ResumingExecutor))
         executor.completed = run.completed
         return self._answer(await _replayed(executor, run), context, prepared)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
 
 from graphql import DocumentNode, OperationDefinitionNode
 
@@ -13,22 +13,21 @@ OUR_FAULT: Final = "Something went wrong on our side. Tell us the request id if 
 Result = dict[str, Any]
 # Sends an answer, JSON, at once; False, and nothing sent, where the client does not take it now.
 Outlet = Callable[[bytes], bool]
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 OperationKind = Literal["query", "mutation", "subscription"]
 
 
-@dataclass(frozen=True, slots=True)
-class OperationRequest:
+class OperationRequest(NamedTuple):
     """A GraphQL request as any transport received it. `persisted`: the document was known before."""
 
     query: str
     operation_name: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    extensions: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = _NONE
+    extensions: Mapping[str, Any] = _NONE
     persisted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedOperation:
+class PreparedOperation(NamedTuple):
     """A parsed, validated and limited operation, ready to run. `digest` is the SHA-256 of the document's text."""
 
     request: OperationRequest

@@ -8,6 +8,8 @@ from typing import Any, Final, TypeVar
 
 from starlette.types import Receive
 
+from gateway.timers import Timers
+
 WATCH_AFTER_S: Final = 0.05
 
 T = TypeVar("T")
@@ -17,15 +19,14 @@ class ClientGone(Exception):
     """The client closed the connection: there is nobody to answer."""
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T], timers: Timers) -> T:
     """What `work` returns; it is cancelled, and ClientGone raised, when the client goes away.
 
-    Most work is done sooner than a watcher is worth its task, so one is started only after 50 ms. The body must have
-    been received whole.
+    Most work is done sooner than a watcher is worth its task, so one is started only after 50 ms, by one of `timers`.
+    The body must have been received whole.
     """
     worker = asyncio.current_task()
     assert worker is not None
-    loop = asyncio.get_running_loop()
     watcher: asyncio.Task[None] | None = None
     gone = False
 
@@ -37,9 +38,9 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 
     def start() -> None:
         nonlocal watcher
-        watcher = loop.create_task(watch())
+        watcher = asyncio.create_task(watch())
 
-    timer = loop.call_later(WATCH_AFTER_S, start)
+    timer = timers.after(WATCH_AFTER_S, start)
     try:
         return await work
     except asyncio.CancelledError:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -17,9 +16,10 @@ from gateway.budgets import client_of
 from gateway.execution.requests import PreparedOperation, RequestError, Result
 from gateway.identity.errors import IdentityUnavailable, Unauthenticated
 from gateway.identity.identities import Anonymous, Identity
-from gateway.logs import request_id
 from gateway.operations import STATUSES, Asked, Operations, outcome_of
+from gateway.timers import Timers
 from gateway.transports.disconnects import ClientGone, while_connected
+from gateway.transports.heads import address_of, header, headers_of, request_id_of
 from gateway.transports.negotiation import Accept, MediaType
 from gateway.transports.parameters import Parameters, from_body, from_query_string
 from gateway.transports.refusals import Refusal
@@ -61,6 +61,7 @@ class GraphQLOverHTTP:
         self._authenticate = authenticate
         self._page = page
         self._is_subgraph = is_subgraph
+        self._timers = Timers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         accept = Accept.parse(header(scope, b"accept"))
@@ -118,7 +119,7 @@ class GraphQLOverHTTP:
     async def _stream_any(
         self, parameters: Parameters, asked: Asked, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        asked = replace(asked, transport="sse")
+        asked = asked._replace(transport="sse")
         try:
             prepared = await self._operations.prepare(parameters, asked)
         except RequestError as error:
@@ -133,37 +134,20 @@ class GraphQLOverHTTP:
     ) -> None:
         authorization = header(scope, b"authorization")
         await self._streams.answer(
-            prepared, replace(asked, transport="sse"), lambda: self._authenticate(authorization), receive, send
+            prepared, asked._replace(transport="sse"), lambda: self._authenticate(authorization), receive, send
         )
 
     async def _answer_once(
         self, prepared: PreparedOperation, asked: Asked, accept: Accept, scope: Scope, receive: Receive, send: Send
     ) -> None:
         media_type = accept.json or MediaType.JSON
-        result = await while_connected(receive, self._operations.run(prepared, asked))
+        result = await while_connected(receive, self._operations.run(prepared, asked), self._timers)
         body = self._operations.encode(result, asked)
         if scope["method"] == "GET" and _is_public(prepared, asked, result):
             await _send_public(send, media_type, body, header(scope, b"if-none-match"))
             return
         status = 200 if self._is_subgraph else _result_status(result, media_type)
         await _send(send, media_type, status, body)
-
-
-def header(scope: Scope, name: bytes) -> str | None:
-    """The value of a header, several joined with commas; None where it is absent."""
-    values = [value for key, value in scope["headers"] if key == name]
-    return b", ".join(values).decode("latin-1") if values else None
-
-
-def address_of(scope: Scope) -> str | None:
-    """The address that the request came from, as the server or a proxy that it trusts says; None where nobody does."""
-    client = scope.get("client")
-    return client[0] if client else None
-
-
-def request_id_of(scope: Scope) -> str:
-    """The id that the request was given on its way in, or a new one."""
-    return str(scope.get("state", {}).get("request_id") or request_id(None))
 
 
 def _check_content(scope: Scope) -> None:
@@ -191,11 +175,11 @@ def _check_method(method: str, prepared: PreparedOperation) -> None:
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
+    declared = headers_of(scope).get(b"content-length", b"0")
+    if declared.isdigit() and int(declared[:20]) > MAX_BODY_BYTES:
+        raise _too_large()
     chunks: list[bytes] = []
     size = 0
-    declared = header(scope, b"content-length") or "0"
-    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BODY_BYTES:
-        raise _too_large()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

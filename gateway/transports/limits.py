@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import Final
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.timers import OverdueError, Timers
+from gateway.transports.heads import header, headers_of
 from gateway.transports.http import MAX_BODY_BYTES
 from gateway.transports.negotiation import Accept, MediaType
 
@@ -35,6 +36,7 @@ class Limits:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._timers = Timers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -47,9 +49,8 @@ class Limits:
             await self._app(scope, receive, send)
             return
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                arrived = await _arrived(receive)
-        except TimeoutError:
+            arrived = await self._timers.within(BODY_TIMEOUT_S, _arrived(receive))
+        except OverdueError:
             message = f"The body did not arrive within {BODY_TIMEOUT_S:g} s"
             await answer(scope, receive, send, request_error(scope, 408, message, headers=CLOSE))
             return
@@ -83,7 +84,7 @@ def request_error(
     extensions: Mapping[str, str] | None = None,
 ) -> Response:
     """A GraphQL answer with this one error and no data, in the JSON type that the caller accepts."""
-    media_type = Accept.parse(Headers(scope=scope).get("accept")).json or MediaType.JSON
+    media_type = Accept.parse(header(scope, b"accept")).json or MediaType.JSON
     error = {"message": message, "extensions": {"code": code, **(extensions or {})}}
     fields = {"Content-Type": f"{media_type}; charset=utf-8", "Cache-Control": "no-store", **(headers or {})}
     return Response(orjson.dumps({"errors": [error]}), status, fields)
@@ -102,14 +103,15 @@ def _refused_head(scope: Scope) -> Response | None:
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
         message = f"The address is longer than {MAX_TARGET_BYTES} bytes: send a POST"
         return request_error(scope, 414, message, headers=CLOSE)
-    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+    if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
         message = f"There are more than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES} bytes of them"
         return request_error(scope, 431, message, headers=CLOSE)
     return None
 
 
 def _has_body(scope: Scope) -> bool:
-    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
+    headers = headers_of(scope)
+    return b"content-length" in headers or b"transfer-encoding" in headers
 
 
 async def _arrived(receive: Receive) -> deque[Message]:

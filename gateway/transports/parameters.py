@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -17,11 +16,11 @@ MAX_QUERY_STRING_FIELDS: Final = 20
 APQ_VERSION: Final = 1
 SHA256_PREFIX: Final = "sha256:"
 NAMES: Final = ("query", "documentId", "operationName", "variables", "extensions")
+_NESTING: Final = (dict, list)
 _NAMES_IN_JSON: Final = tuple(f'"{name}"'.encode() for name in NAMES)
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(NamedTuple):
     """A well-formed request: a document, or the name of one, or both.
 
     `document_id` is `sha256:` and lower-case hex where it names a hash; `automatic` is whether it came in the form of
@@ -125,11 +124,11 @@ def _object(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _json_object(
     body: bytes, what: str, must_be_unique: tuple[bytes, ...], *, or_null: bool = False
 ) -> Mapping[str, Any]:
-    if not body.strip():
-        raise malformed(f"{what} is empty: send a JSON object")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if not body.strip():
+            raise malformed(f"{what} is empty: send a JSON object") from None
         raise malformed(f"{what} is not JSON in UTF-8: {error}") from None
     if value is None and or_null:
         return {}
@@ -137,8 +136,10 @@ def _json_object(
         raise malformed(f"{what} is an array: arrays of operations are refused, send one operation a request")
     if not isinstance(value, dict):
         raise malformed(f"{what} must be a JSON object, not {_kind(value)}")
-    if any(body.count(name) > 1 for name in must_be_unique):
-        _refuse_duplicates(body, what)
+    for name in must_be_unique:
+        if body.count(name) > 1:
+            _refuse_duplicates(body, what)
+            break
     return value
 
 
@@ -159,7 +160,7 @@ def is_shallow(value: Mapping[str, Any]) -> bool:
             child
             for parent in level
             for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
+            if isinstance(child, _NESTING)
         ]
         if not level:
             return True

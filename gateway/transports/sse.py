@@ -91,6 +91,8 @@ class EventStreams:
         self, prepared: PreparedOperation, asked: Asked, recheck: Recheck, receive: Receive, send: Send
     ) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        # A server holds the head until something follows it, and the client waits for it to know that it is listening.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
         write = _writer(send)
         pump = asyncio.create_task(self._pump(prepared, asked, write))
         gone = asyncio.create_task(disconnected(receive))

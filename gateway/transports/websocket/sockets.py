@@ -13,7 +13,7 @@ from gateway.budgets import client_of
 from gateway.identity.identities import ANONYMOUS, Identity
 from gateway.metrics import Metrics
 from gateway.operations import Operations
-from gateway.transports.http import address_of, header, request_id_of
+from gateway.transports.heads import address_of, header, request_id_of
 from gateway.transports.origins import is_allowed_origin
 from gateway.transports.places import Place, Places
 from gateway.transports.websocket.connection import CLOSE_TIMEOUT_S, Connection, SocketLimits

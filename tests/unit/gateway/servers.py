@@ -11,6 +11,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.transports.connections import ServedConnection
+
 
 @asynccontextmanager
 async def serving(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
@@ -20,7 +22,7 @@ async def serving(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
     """
     listener = socket.create_server(("127.0.0.1", 0))
     options = {"ws": "websockets-sansio", **options}
-    config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools", **options)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", http=ServedConnection, **options)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     async with asyncio.timeout(10):
