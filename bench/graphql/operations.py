@@ -102,7 +102,10 @@ class Request:
 
 
 def read(name: str, town: Town, variation: int = 0) -> Request:
-    """The request of one of the four queries; each of the first 9 variations asks for another person or page."""
+    """The request of one of the four queries; each of the first 9 variations asks for another person or page.
+
+    `q1` has as many as there are payers.
+    """
     variables: dict[str, dict[str, Any]] = {
         "q1": {"id": town.payers[variation % len(town.payers)].id},
         "q2": {"first": 50 - variation},
@@ -126,10 +129,11 @@ def transfer(number: int, key: str, town: Town) -> Request:
 def requests(workload: str, town: Town, prefix: str, count: int, *, variations: int = 1) -> Iterator[Request]:
     """At most `count` requests of a workload; no key of a payment comes twice under different prefixes.
 
-    Of a read all `variations`, which the load sends in turn.
+    Of a read all `variations`, which the load sends in turn; but `q1` asks for everybody in turn, as many as there are:
+    it is cheap enough to tell a server by that reads the same document once for several.
     """
     if workload in READS:
-        yield from (read(workload, town, variation) for variation in range(variations))
+        yield from _varied(workload, town, variations)
     elif workload == "transfer":
         yield from (transfer(number, f"{prefix}-{number}", town) for number in range(count))
     else:
@@ -146,8 +150,12 @@ def write_requests(path: Path, made: Iterator[Request]) -> None:
             file.write(f"{len(whole)} {request.mark}\n".encode() + whole)
 
 
+def _varied(name: str, town: Town, variations: int) -> list[Request]:
+    return [read(name, town, each) for each in range(len(town.payers) if name == "q1" else variations)]
+
+
 def _mixed(town: Town, prefix: str, count: int, variations: int) -> Iterator[Request]:
-    reads = {name: cycle([read(name, town, each) for each in range(variations)]) for name in READS}
+    reads = {name: cycle(_varied(name, town, variations)) for name in READS}
     # Spread evenly, so that any stretch of the mixture is like any other.
     places = sorted((at / times, name) for name, times in MIXTURE for at in range(1, times + 1))
     for number, (_, name) in enumerate(islice(cycle(places), count)):

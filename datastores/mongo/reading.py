@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from .gates import Gate
+from .merging import MergedReads
 from .sessions import Session
 from .types import Document, Driver, Filter, Sort
 from .wire import Wire
@@ -29,6 +30,7 @@ class Reader:
         self._raw = raw
         self._gate = Gate()
         self._wire = wire
+        self._merged = MergedReads()
         self.driver: Driver = driver
 
     async def find(
@@ -73,13 +75,19 @@ class Reader:
     async def by_ids(
         self, collection: str, ids: Sequence[str], *, projection: Mapping[str, int] | None = None, key: str = "_id"
     ) -> list[Document | None]:
-        """For each id its document or None, in the order of the ids; one read, whatever their number."""
+        """For each id its document or None, in the order of the ids; one read, whatever their number.
+
+        Reads that are asked for at the same moment, with the same projection, are one command.
+        """
         if not ids:
             return []
-        wanted = {key: {"$in": list(dict.fromkeys(ids))}}
-        found = await self.find(collection, wanted, limit=MAX_LIMIT, projection=projection)
-        by_key = {document[key]: document for document in found}
-        return [by_key.get(id) for id in ids]
+
+        async def read(wanted: list[str]) -> dict[str, Document]:
+            found = await self.find(collection, {key: {"$in": wanted}}, limit=MAX_LIMIT, projection=projection)
+            return {document[key]: document for document in found}
+
+        shown = None if projection is None else frozenset(projection.items())
+        return await self._merged.by_ids((collection, key, shown), ids, read)
 
     async def aggregate(self, collection: str, pipeline: Sequence[Filter], *, limit: int = MAX_LIMIT) -> list[Document]:
         """What the pipeline gives, at most `limit` documents."""

@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure
 from pymongo.results import UpdateResult
 
 from datastores.mongo import MAX_LIMIT, Database, Document, Filter, Session, Sort, Write
+from datastores.mongo.merging import MergedReads
 from datastores.mongo.writes import updated
 
 from .faults import (
@@ -59,6 +60,7 @@ class SimulatedDatabase(Database):
         self._faults = faults
         self._trace = trace
         self._dead = False
+        self._merged = MergedReads()
 
     def crash(self) -> None:
         """From now on nothing that this process sends arrives, and nothing is answered; what arrived stays."""

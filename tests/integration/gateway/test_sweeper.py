@@ -90,11 +90,10 @@ async def test_two_processes_that_start_together_never_work_at_once(ctx: Context
     work = Work([1] * 10)
     chores = [Chore("work", work, interval_s=INTERVAL_S)]
 
-    async with sweeper_of(ctx, *chores) as one, sweeper_of(ctx, *chores) as other:
+    async with sweeper_of(ctx, *chores), sweeper_of(ctx, *chores):
         await work.until(lambda: work.runs >= 20)
 
     assert work.most_at_once == 1
-    assert 0 in (one.statistics["work"].runs, other.statistics["work"].runs)
 
 
 async def test_the_chore_of_a_process_that_died_is_taken_over_when_its_lease_expires(ctx: Context) -> None:

@@ -139,11 +139,11 @@ PLANTED: list[tuple[Plant, str, str, int]] = [
     (ask_under_a_new_id_each_time, "rails", "the rail was asked for what nobody has noted", 0),
     (forget_to_void_what_is_refused, "rails", "pending for ever", 0),
     (leave_it_to_who_began, "rails", "pending for ever", 0),
-    (insert_over_what_is_there, "rails", "the numbers have a hole", 42),
+    (insert_over_what_is_there, "rails", "the numbers have a hole", 377),
     (keep_the_key, "erasures", "can be read", 42),
     (keep_the_profile, "erasures", "can be read in users", 0),
     (never_go_on, "erasures", "an erasure that never ends", 0),
-    (leave_wallets_that_were_opened_since, "erasures", "is not closed", 223),
+    (leave_wallets_that_were_opened_since, "erasures", "is not closed", 591),
     (sign_what_is_not_committed, "ledger", "which is not committed so", 0),
     (sign_a_number_again, "ledger", "kept under its number", 0),
 ]

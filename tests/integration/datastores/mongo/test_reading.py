@@ -126,6 +126,28 @@ async def test_a_find_is_one_command_that_majorities_have_seen(shelf: Database, 
     }
 
 
+async def test_reads_by_id_of_one_moment_are_one_command(shelf: Database, sent: Sent) -> None:
+    await shelf.insert_many("people", [{"_id": f"p{n}", "friends": [n]} for n in range(30)])
+    sent.commands.clear()
+
+    found = await asyncio.gather(
+        *(shelf.by_ids("people", ["nobody", f"p{n}"], projection={"friends": 1}) for n in range(30)),
+        shelf.by_ids("people", ["p1"]),
+        shelf.by_ids("books", ["p1"]),
+    )
+
+    assert found == [
+        *([None, {"_id": f"p{n}", "friends": [n]}] for n in range(30)),
+        [{"_id": "p1", "friends": [1]}],
+        [None],
+    ]
+    assert sorted((body["find"], len(body["filter"]["_id"]["$in"])) for _, body in sent.commands) == [
+        ("books", 1),
+        ("people", 1),
+        ("people", 31),
+    ]
+
+
 @pytest.mark.parametrize("limit", [1, 99, 100, 101, 299, 300, 301, 100_000])
 async def test_as_many_as_are_asked_for_come_in_one_message(shelf: Database, sent: Sent, limit: int) -> None:
     by_find = await shelf.find("books", {}, limit=limit)
