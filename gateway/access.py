@@ -59,7 +59,8 @@ class Access:
             await self._app(scope, receive, exchange.send)
         except Exception:
             _log.exception("request_failed", path=_path(scope))
-            if scope["type"] == "http" and exchange.status is None:
+            if scope["type"] == "http" and not exchange.has_body:
+                # A head alone has not been sent: a server holds it until there is a body.
                 ids = {"requestId": exchange.request_id}
                 failure = request_error(scope, 500, OUR_FAULT, code="INTERNAL", extensions=ids)
                 await answer(scope, receive, exchange.send, failure)
@@ -85,6 +86,7 @@ class _Exchange:
         self.request_id = id
         self.status: int | None = None
         self.close_code: int | None = None
+        self.has_body = False
         self._send = send
         self._is_open = scope["type"] == "websocket"
 
@@ -93,6 +95,7 @@ class _Exchange:
         if kind in {"http.response.start", "websocket.http.response.start"}:
             self.status = message["status"]
         elif kind == "http.response.body":
+            self.has_body = True
             await self._send(message)
             return
         if kind in {"http.response.start", "websocket.http.response.start", "websocket.accept"}:

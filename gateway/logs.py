@@ -128,7 +128,10 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, after what was to be written before it."""
-        self._write_lines()
+        try:
+            self._write_lines()
+        except Exception:
+            self.handleError(record)
         super().emit(record)
 
     def flush(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Final, TypeVar
 
 TICK_S: Final = 0.05
@@ -34,7 +35,7 @@ class Timer:
 
 
 class Timers:
-    """Timers of one loop, that of the first who asks. They end up to 50 ms late, never early."""
+    """Timers of one loop, that of the first who asks. They end up to 100 ms late, never early, and in no context."""
 
     def __init__(self) -> None:
         self._slots: dict[int, set[Timer]] = {}
@@ -54,7 +55,7 @@ class Timers:
             slot = self._slots[number] = set()
         if not self._is_turning:
             self._is_turning = True
-            loop.call_later(TICK_S, self._turn)
+            loop.call_later(TICK_S, self._turn, context=Context())
         return Timer(slot, callback)
 
     async def within(self, limit_s: float, work: Awaitable[T]) -> T:
@@ -68,18 +69,19 @@ class Timers:
             is_over = True
             task.cancel()
 
+        before = task.cancelling()
         timer = self.after(limit_s, end)
         try:
-            return await work
-        except asyncio.CancelledError:
+            result = await work
+        except (asyncio.CancelledError, Exception) as error:
             # Cancelled by the timer alone, or by somebody else as well?
-            if is_over and task.uncancel() == 0:
-                raise OverdueError from None
+            if is_over and task.uncancel() <= before:
+                raise OverdueError from (None if isinstance(error, asyncio.CancelledError) else error)
             raise
-        except Exception as error:
-            if is_over and task.uncancel() == 0:
-                raise OverdueError from error
-            raise
+        else:
+            if is_over:
+                task.uncancel()
+            return result
         finally:
             timer.cancel()
 
@@ -89,7 +91,7 @@ class Timers:
         due = [self._slots.pop(number) for number, slot in sorted(self._slots.items()) if number <= now or not slot]
         self._is_turning = bool(self._slots)
         if self._is_turning:
-            self._loop.call_later(TICK_S, self._turn)
+            self._loop.call_later(TICK_S, self._turn, context=Context())
         for slot in due:
             # One that is called may cancel another.
             while slot:

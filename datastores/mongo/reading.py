@@ -81,13 +81,15 @@ class Reader:
         """
         if not ids:
             return []
-
-        async def read(wanted: list[str]) -> dict[str, Document]:
-            found = await self.find(collection, {key: {"$in": wanted}}, limit=MAX_LIMIT, projection=projection)
-            return {document[key]: document for document in found}
-
         shown = None if projection is None else frozenset(projection.items())
-        return await self._merged.by_ids((collection, key, shown), ids, read)
+        kind = (collection, key, shown)
+        return await self._merged.by_ids(kind, ids, lambda wanted: self._by_key(collection, wanted, projection, key))
+
+    async def _by_key(
+        self, collection: str, ids: list[str], projection: Mapping[str, int] | None, key: str
+    ) -> dict[str, Document]:
+        found = await self.find(collection, {key: {"$in": ids}}, limit=MAX_LIMIT, projection=projection)
+        return {document[key]: document for document in found}
 
     async def aggregate(self, collection: str, pipeline: Sequence[Filter], *, limit: int = MAX_LIMIT) -> list[Document]:
         """What the pipeline gives, at most `limit` documents."""

@@ -86,6 +86,8 @@ class Workers:
         finally:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
+            # None of them lets anybody in any more: whoever comes now is to hear so at once.
+            self.listener.close()
             await self._stop(list(self._workers))
             for task in self._tasks:
                 task.cancel()

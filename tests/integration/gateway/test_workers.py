@@ -170,6 +170,22 @@ async def test_it_stops_as_a_whole(supervisor: Supervisor) -> None:
     assert not any(is_there(worker) for worker in workers)
 
 
+async def test_whoever_comes_while_it_stops_is_not_kept_waiting(supervisor: Supervisor) -> None:
+    refused = 0
+
+    supervisor.process.terminate()
+    async with httpx.AsyncClient(timeout=10) as http:
+        while supervisor.process.returncode is None:
+            # An answer, a 503 or no connection: all of them at once, and none of them a time-out.
+            try:
+                await http.get(supervisor.url.replace("/graphql", "/livez"), headers={"Connection": "close"})
+            except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
+                refused += 1
+            await asyncio.sleep(0.01)
+
+    assert refused > 0
+
+
 async def test_workers_do_not_outlive_a_supervisor_that_is_killed(supervisor: Supervisor) -> None:
     workers = supervisor.workers()
 

@@ -38,7 +38,10 @@ class App:
             await receive()
             raise RuntimeError("nobody foresaw this either")
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-kept", b"1")]})
+        if scope["path"] == "/fails-between":
+            raise RuntimeError("nobody foresaw a head alone")
         if scope["path"] == "/fails-late":
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
             raise RuntimeError("half an answer was sent")
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -60,11 +63,12 @@ async def test_an_id_is_made_passed_on_and_sent_back() -> None:
     assert count(metrics, 200) == 2
 
 
-async def test_a_failure_is_answered_with_the_id_alone() -> None:
+@pytest.mark.parametrize("path", ["fails", "fails-between"])
+async def test_a_failure_is_answered_with_the_id_alone(path: str) -> None:
     metrics = Metrics()
 
     async with serving(Access(App(), Drain(), metrics)) as address, httpx.AsyncClient() as client:
-        answer = await client.get(f"http://{address}/fails", headers={"X-Request-Id": "trace-0123456789"})
+        answer = await client.get(f"http://{address}/{path}", headers={"X-Request-Id": "trace-0123456789"})
 
     assert answer.status_code == 500
     assert "foresaw" not in answer.text

@@ -182,6 +182,20 @@ async def test_other_records_come_after_what_waits() -> None:
     ]
 
 
+async def test_a_stream_that_is_broken_does_not_reach_whoever_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    configure_logs(LogLevel.INFO, LogFormat.JSON, Broken())
+    ours_alone()
+    log_request("POST", 200, "/graphql", 1.5, "request-0001", is_probe=False)
+
+    structlog.get_logger("gateway.test").warning("nobody reads this")
+
+    assert "BrokenPipeError" in capsys.readouterr().err
+
+
 async def test_lines_of_several_threads_are_whole() -> None:
     stream = Pieces()
     configure_logs(LogLevel.INFO, LogFormat.JSON, stream)

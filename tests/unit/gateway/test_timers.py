@@ -90,6 +90,43 @@ async def test_an_error_while_it_is_given_up_is_the_cause() -> None:
     assert isinstance(raised.value.__cause__, ValueError)
 
 
+async def test_who_does_not_heed_being_given_up_answers_and_may_be_given_up_again() -> None:
+    async def work() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "answered"
+        return "slept"
+
+    timers, task = Timers(), asyncio.current_task()
+    assert task is not None
+
+    assert await timers.within(0.01, work()) == "answered"
+    assert task.cancelling() == 0
+    with pytest.raises(OverdueError):
+        await timers.within(0.01, asyncio.sleep(60))
+
+
+async def test_who_is_cancelled_already_may_have_a_limit_for_tidying_up() -> None:
+    timers, tidied = Timers(), []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            with pytest.raises(OverdueError):
+                await timers.within(0.01, asyncio.sleep(60))
+            tidied.append(True)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert tidied == [True]
+
+
 async def test_its_own_errors_pass() -> None:
     async def work() -> None:
         raise ValueError("of the work")

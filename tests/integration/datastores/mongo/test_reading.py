@@ -11,6 +11,7 @@ import pytest
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pymongo.uri_parser import parse_uri
 
+from datastores.gathered import GatheredDatabase
 from datastores.mongo import Database, Driver
 
 LARGE = "x" * 1_000_000
@@ -145,6 +146,24 @@ async def test_reads_by_id_of_one_moment_are_one_command(shelf: Database, sent: 
         ("books", 1),
         ("people", 1),
         ("people", 31),
+    ]
+
+
+async def test_gathered_reads_stay_equal(shelf: Database, sent: Sent) -> None:
+    gathered = GatheredDatabase(shelf)
+    await shelf.insert_many("people", [{"_id": f"p{n}"} for n in range(3)])
+    sent.commands.clear()
+
+    asked = [gathered.by_ids("people", [f"p{n % 3}", "nobody"]) for n in range(30)]
+    found = await asyncio.gather(*asked, shelf.by_ids("people", ["p1"]))
+
+    assert found == [*([{"_id": f"p{n % 3}"}, None] for n in range(30)), [{"_id": "p1"}]]
+    assert len({id(person) for person, *_ in found}) == 31
+    assert sorted(body["filter"]["_id"]["$in"] for _, body in sent.commands) == [
+        ["p0", "nobody"],
+        ["p1"],
+        ["p1", "nobody"],
+        ["p2", "nobody"],
     ]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from websockets.asyncio.client import connect
 
 from gateway.transports import connections
 from tests.unit.gateway.servers import serving
@@ -149,6 +150,44 @@ class TestAnswers:
             b"/%d" % at for at in range(5)
         ]
 
+    async def test_a_large_body_and_what_follows_it_at_once_is_no_large_head(self) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            size = 0
+            while True:
+                message = await receive()
+                size += len(message["body"])
+                if not message["more_body"]:
+                    break
+            length = b"%d" % size
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
+            await send({"type": "http.response.body", "body": length.rjust(6)})
+
+        large = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000
+        async with serving(app) as address, connected(address) as client:
+            client.writer.write(large + large + HEAD)
+            answers = b""
+            while answers.count(b"200000") < 2:
+                answers += await client.ask()
+            assert (await client.ask(b"\r\n")).endswith(b"     0")
+
+    async def test_requests_without_end_that_wait_for_the_first_end_the_connection(self) -> None:
+        begun = 0
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal begun
+            begun += 1
+            await asyncio.sleep(0.02)
+            await send({**OK})
+            await send({**HELLO})
+
+        small = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        async with serving(app) as address, connected(address) as client:
+            client.writer.write(small * 50_000)
+            with suppress(ConnectionError):
+                await client.rest()
+
+        assert begun <= connections.MAX_PIPELINED
+
 
 class TestApplicationsThatAreWrong:
     async def test_one_that_fails_after_its_head_is_a_500(self) -> None:
@@ -241,18 +280,71 @@ class TestHeads:
 
         assert answer.startswith(b"HTTP/1.1 431 ")
 
-    async def test_an_answer_under_way_is_not_written_into(self) -> None:
-        go = asyncio.Event()
+    async def test_a_body_without_end_after_its_answer_ends_the_connection(self) -> None:
+        async with serving(sending(OK, HELLO)) as address, connected(address) as client:
+            first = await client.ask(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n")
+            rest = asyncio.create_task(client.rest())
+            while not rest.done():
+                client.writer.write(b"x")
+                await asyncio.sleep(0.02)
 
+        assert first.endswith(b"hello")
+
+    async def test_empty_lines_do_not_keep_a_connection(self) -> None:
+        async with serving(sending(OK, HELLO)) as address, connected(address) as client:
+            await client.ask(HEAD + b"\r\n")
+            client.writer.write(b"\r\n")
+
+            assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
+
+    async def test_headers_after_a_body_are_not_kept_and_have_a_limit(self) -> None:
+        scopes: list[Scope] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            scopes.append(scope)
+            while (await receive()).get("more_body"):
+                pass
+            await send({**OK})
+            await send({**HELLO})
+
+        chunked = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+        async with serving(app) as address, connected(address) as client:
+            answer = await client.ask(chunked, b"0\r\nX-After: 1\r\n\r\n")
+            client.writer.write(chunked + b"0\r\n")
+            ended = asyncio.create_task(client.rest())
+            for _ in range(100):
+                client.writer.write(b"X-After: %b\r\n" % (b"y" * 1_000))
+                await asyncio.sleep(0.001)
+            await ended
+
+        assert answer.endswith(b"hello")
+        assert [[name for name, _ in scope["headers"]] for scope in scopes] == [[b"host", b"transfer-encoding"]] * 2
+
+    async def test_a_socket_is_not_waited_for(self) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await asyncio.sleep(0.5)
+            await send({"type": "websocket.send", "text": "still here"})
+            await send({"type": "websocket.close"})
+
+        async with serving(app) as address, connect(f"ws://{address}/") as socket:
+            assert await socket.recv() == "still here"
+
+    async def test_an_answer_under_way_is_not_written_into(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"first", "more_body": True})
-            await go.wait()
+            await asyncio.sleep(0.5)
+            await send({"type": "http.response.body", "body": b"last"})
 
-        async with serving(app, timeout_graceful_shutdown=1) as address, connected(address) as client:
+        async with serving(app) as address, connected(address) as client:
             client.writer.write(HEAD + b"\r\n" + HEAD)
-            answer = await client.rest()
-            go.set()
+            answer = b""
+            while not answer.endswith(b"0\r\n\r\n"):
+                answer += await client.ask()
+            ended = await client.ask(b"x")
 
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert b"408" not in answer
+        assert b"HTTP/1.1 200 OK" in answer
+        assert b"5\r\nfirst\r\n4\r\nlast\r\n" in answer
+        assert ended.startswith(b"HTTP/1.1 408 ")
