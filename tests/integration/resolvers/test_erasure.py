@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -279,7 +279,11 @@ class Dying(Database):
 
     async def _through(self, operation: Awaitable[Any]) -> Any:
         if self.left <= 0:
-            getattr(operation, "close", lambda: None)()
+            if isinstance(operation, Coroutine):
+                operation.close()
+            else:
+                # It is on its way already. Were it not waited for, it could arrive after what comes next.
+                await operation
             raise DiedError
         self.left -= 1
         return await super()._through(operation)
