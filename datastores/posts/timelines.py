@@ -63,7 +63,7 @@ async def home(database: Database, user_ids: Sequence[str], asked: Window) -> Pa
 
 async def entries(database: Database, user_ids: Sequence[str], key: Key | None, limit: int) -> list[Entry]:
     """The `limit` newest entries of these users past `key`, newest first."""
-    past, _ = keyset(NEWEST_FIRST, Window("", limit, False, key))
+    past, _ = keyset(NEWEST_FIRST, Window("", limit, False, key), few_ties=True)
     chunks = [list(user_ids[at : at + MAX_AUTHORS]) for at in range(0, len(user_ids), MAX_AUTHORS)]
     heads = await asyncio.gather(
         *(_head(database, POSTS, BY_AUTHOR, chunk, past, limit) for chunk in chunks),

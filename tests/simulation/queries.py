@@ -17,13 +17,13 @@ Order = Callable[[Any, Any], bool]
 
 
 def matches(document: Document, filter: Filter, now: datetime | None = None) -> bool:
-    """Whether the document matches: equality, also with an element of a list, `$or`, and a few operators.
+    """Whether the document matches: equality, also with an element of a list, `$or`, `$nor`, and a few operators.
 
     An `$expr` is evaluated at `now`, and raises without one.
     """
     for name, wanted in filter.items():
-        if name == "$or":
-            if not any(matches(document, each, now) for each in wanted):
+        if name in ("$or", "$nor"):
+            if any(matches(document, each, now) for each in wanted) is (name == "$nor"):
                 return False
             continue
         if name == "$expr":
