@@ -28,6 +28,10 @@ MAX_CONNECTIONS: Final = 24
 MAX_CONNECTING: Final = 2
 MAX_ANSWER_BYTES: Final = 48 * 1024 * 1024
 MAX_COMMAND_BYTES: Final = 16 * 1024 * 1024
+# What is made of answers of more bytes than these, in one turn of the loop, pushes one another out of the processor's
+# cache: 100 posts are 25 KB as they arrive, and half a MB of objects.
+TURN_BYTES: Final = 64 * 1024
+SMALL_BYTES: Final = 4 * 1024
 _HEADER_BYTES: Final = 16
 # OP_MSG of MongoDB's wire protocol: its code ends the header; no flags follow, and a zero says that a document does.
 _OP_MSG: Final = (2013).to_bytes(4, "little") + bytes(5)
@@ -83,8 +87,7 @@ class _Connection(asyncio.Protocol):
             self.abort()
             return
         self._parts, self._received, self._expected = [], 0, 0
-        if not waiting.done():
-            waiting.set_result(answer)
+        self._wire.hand_over(waiting, answer)
         self._wire.free(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -102,7 +105,8 @@ class Wire:
     `topology` is what the client that writes knows at the moment: what is read is read where it writes. A connection
     is given up with its primary. A command is sent once: AutoReconnect says that it was lost, or found no primary, and
     that the driver's way, which waits and tries again, is to be taken. At most 24 commands run at once, the others wait
-    their turn.
+    their turn. Answers of 4 KB and more are handed over in order, some 64 KB of them in a turn of the loop, so that
+    what is made of one is made before the next is decoded.
     """
 
     def __init__(
@@ -126,6 +130,7 @@ class Wire:
         self._queue: deque[asyncio.Future[_Connection]] = deque()
         self._opening: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
+        self._arrived: deque[tuple[asyncio.Future[bytes], bytes]] = deque()
 
     @property
     def connections(self) -> int:
@@ -202,6 +207,24 @@ class Wire:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.free(turn.result())
             raise
+
+    def hand_over(self, waiting: asyncio.Future[bytes], answer: bytes) -> None:
+        """Give an answer to whoever waits for it: at once where it is small, else when its turn has come."""
+        if len(answer) < SMALL_BYTES:
+            _give(waiting, answer)
+            return
+        self._arrived.append((waiting, answer))
+        if len(self._arrived) == 1:
+            self._loop.call_soon(self._hand_over_some)
+
+    def _hand_over_some(self) -> None:
+        left = TURN_BYTES
+        while self._arrived and left > 0:
+            waiting, answer = self._arrived.popleft()
+            left -= len(answer)
+            _give(waiting, answer)
+        if self._arrived:
+            self._loop.call_soon(self._hand_over_some)
 
     def free(self, connection: _Connection) -> None:
         """The connection has nothing under way: it is whoever's turn is next."""
@@ -290,3 +313,8 @@ class Wire:
             listener.succeeded(
                 CommandSucceededEvent(duration, answer, next(iter(command)), request_id, connection.address, request_id)
             )
+
+
+def _give(waiting: asyncio.Future[bytes], answer: bytes) -> None:
+    if not waiting.done():
+        waiting.set_result(answer)

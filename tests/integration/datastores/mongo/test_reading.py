@@ -149,6 +149,23 @@ async def test_reads_by_id_of_one_moment_are_one_command(shelf: Database, sent: 
     ]
 
 
+async def test_many_large_answers_at_once_come_to_those_who_asked(shelf: Database) -> None:
+    text = "x" * 2_000
+    await shelf.insert_many("papers", [{"_id": n, "shelf": n % 40, "text": text} for n in range(400)])
+    asked = [asyncio.create_task(shelf.find("papers", {"shelf": n}, limit=20, sort=[("_id", 1)])) for n in range(40)]
+    await asyncio.sleep(0.005)
+    for task in asked[::3]:
+        task.cancel()
+
+    found = await asyncio.gather(*asked, return_exceptions=True)
+
+    for n, papers in enumerate(found):
+        if not isinstance(papers, asyncio.CancelledError):
+            assert papers == [{"_id": n + 40 * at, "shelf": n, "text": text} for at in range(10)]
+    assert sum(isinstance(papers, list) for papers in found) >= 26
+    assert len(await shelf.find("papers", {"shelf": 1}, limit=20)) == 10
+
+
 async def test_gathered_reads_stay_equal(shelf: Database, sent: Sent) -> None:
     gathered = GatheredDatabase(shelf)
     await shelf.insert_many("people", [{"_id": f"p{n}"} for n in range(3)])
