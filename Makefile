@@ -75,6 +75,9 @@ test-federation: setup-dev ## Tests behind routers from npm: composition, faults
 simulate: setup-dev ## Seeded histories under faults (SEEDS=2000, or SEED=1234 to see one; TOWN=orders for one kind)
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(if $(TOWN),--town $(TOWN))
 
+fuzz: setup-dev ## Compiled operations beside graphql-core, from seeds (OPERATIONS=100000, or SEED=1234 to see one)
+	@$(BIN)/python -m tests.differential $(if $(SEED),--seed $(SEED),--operations $(or $(OPERATIONS),10000)) $(ARGS)
+
 bench-ledger: setup-bench ## Measure the ledger beside a naive transaction and a bulk insert (QUICK=1: three minutes)
 	$(BIN)/python -m bench.ledger
 

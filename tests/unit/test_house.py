@@ -88,3 +88,21 @@ def test_the_tests_of_graphql_core_are_of_the_version_that_is_locked() -> None:
 
     assert len(pins) == 2
     assert pins["requirements.txt"] == pins["requirements-conformance.txt"] != []
+
+
+RULES = re.findall(r"^([\w-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+PAGES = [path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")) if path.name != "CHANGELOG.md"]
+
+
+def test_every_command_that_the_makefile_promises_does_something() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert phony is not None
+    assert sorted(phony[1].split()) == sorted(RULES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_make_command_that_a_page_names_is_there(page: Path) -> None:
+    named = set(re.findall(r"`(?:[A-Z]+=\S+ )*make ([a-z][\w-]*)", page.read_text()))
+
+    assert named <= set(RULES)
