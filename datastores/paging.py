@@ -132,25 +132,29 @@ def keyset(
     sort = [(name, way * direction) for name, way in order]
     if window.key is None:
         return {}, sort
-    branches: list[dict[str, Any]] = []
-    for place, (name, way) in enumerate(sort):
-        equal = {earlier: window.key[at] for at, (earlier, _) in enumerate(sort[:place])}
-        branches.append({**equal, name: {"$gt" if way > 0 else "$lt": window.key[place]}})
-    if len(branches) == 1:
-        return branches[0], sort
     name, way = sort[0]
+    if len(sort) == 1:
+        return {name: {_past(way): window.key[0]}}, sort
+    reached = {name: {_past(way) + "e": window.key[0]}}
     if few_ties:
-        return {name: {"$gte" if way > 0 else "$lte": window.key[0]}, "$nor": _not_past(sort, window.key)}, sort
-    return {name: {"$gte" if way > 0 else "$lte": window.key[0]}, "$or": branches}, sort
+        return {**reached, "$nor": _branches(sort[1:], sort, window.key, reverse=True)}, sort
+    return {**reached, "$or": _branches(sort, sort, window.key)}, sort
 
 
-def _not_past(sort: Sequence[tuple[str, int]], key: Key) -> list[dict[str, Any]]:
-    """What a document is that is equal to the key in the first name and not past it."""
+def _past(way: int) -> str:
+    return "$gt" if way > 0 else "$lt"
+
+
+def _branches(
+    names: Sequence[tuple[str, int]], sort: Sequence[tuple[str, int]], key: Key, *, reverse: bool = False
+) -> list[dict[str, Any]]:
+    """What is equal to the key up to one of these last names of `sort`, and past it in that; `reverse`: not past."""
     branches: list[dict[str, Any]] = []
-    for place, (name, way) in enumerate(sort[1:], start=1):
+    for place, (name, way) in enumerate(names, start=len(sort) - len(names)):
         equal = {earlier: key[at] for at, (earlier, _) in enumerate(sort[:place])}
-        comparison = "$lt" if way > 0 else "$gt"
-        branches.append({**equal, name: {comparison + ("e" if place == len(sort) - 1 else ""): key[place]}})
+        is_key_itself = reverse and place == len(sort) - 1
+        comparison = _past(-way if reverse else way) + ("e" if is_key_itself else "")
+        branches.append({**equal, name: {comparison: key[place]}})
     return branches
 
 
