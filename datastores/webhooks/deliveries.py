@@ -11,7 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from datastores.errors import NotFoundError
 from datastores.ids import derived_id, is_id
-from datastores.mongo import Database, Document
+from datastores.mongo import Database, Document, Session
 from datastores.paging import PageDocument, Window, keyset, page
 
 DELIVERIES: Final = "webhook_deliveries"
@@ -139,10 +139,11 @@ async def queue_test(database: Database, draft: DeliveryDocument) -> DeliveryDoc
     return cast(DeliveryDocument, found)
 
 
-async def queue_notices(database: Database, drafts: Sequence[DeliveryDocument]) -> None:
+async def queue_notices(database: Database, drafts: Sequence[DeliveryDocument], session: Session) -> None:
     """Have these sent once, out of turn; one that is there already stays as it is."""
-    for draft in drafts:
-        await database.update_one(DELIVERIES, {"_id": draft["_id"]}, {"$setOnInsert": dict(draft)}, upsert=True)
+    updates = {draft["_id"]: {"$setOnInsert": dict(draft)} for draft in drafts}
+    if updates:
+        await database.update_by_ids(DELIVERIES, updates, upsert=True, session=session)
 
 
 async def queue_again(database: Database, partner_id: str, id: str, now: datetime) -> DeliveryDocument:

@@ -16,7 +16,9 @@ from pymongo.errors import DuplicateKeyError
 
 from datastores.errors import ConflictError, IdempotencyKeyReusedError, NotFoundError
 from datastores.ids import is_id
-from datastores.mongo import Database, Document
+from datastores.mongo import Database, Document, Session, run_transaction
+
+from .deliveries import DeliveryDocument, queue_notices
 
 ENDPOINTS: Final = "webhook_endpoints"
 SHARDS: Final = 4
@@ -204,7 +206,9 @@ async def adopt(database: Database, id: str, term: int) -> EndpointDocument | No
     return cast("EndpointDocument | None", found)
 
 
-async def settle(database: Database, endpoint: EndpointDocument, changes: Mapping[str, Any]) -> bool:
+async def settle(
+    database: Database, endpoint: EndpointDocument, changes: Mapping[str, Any], session: Session | None = None
+) -> bool:
     """Write down what came of an attempt; False where the endpoint was changed by its owner, or is another's, since."""
     mine: Document = {
         "_id": endpoint["_id"],
@@ -212,5 +216,19 @@ async def settle(database: Database, endpoint: EndpointDocument, changes: Mappin
         "term": endpoint["term"],
         "generation": endpoint["generation"],
     }
-    result = await database.update_one(ENDPOINTS, mine, {"$set": dict(changes)})
+    result = await database.update_one(ENDPOINTS, mine, {"$set": dict(changes)}, session=session)
     return bool(result.matched_count)
+
+
+async def disable(
+    database: Database, endpoint: EndpointDocument, changes: Mapping[str, Any], notices: Sequence[DeliveryDocument]
+) -> bool:
+    """Settle changes that disable the endpoint, and queue the notices of it: both or neither. False as `settle`."""
+
+    async def act(session: Session) -> bool:
+        if not await settle(database, endpoint, changes, session):
+            return False
+        await queue_notices(database, notices, session)
+        return True
+
+    return await run_transaction(database, act)

@@ -201,11 +201,15 @@ class Deliverer:
         # The log first: what it has not got, the endpoint has not got either.
         again = verdict.next_attempt_at
         await store.note_attempt(ctx.database, message.delivery, attempt, state=verdict.state, next_attempt_at=again)
-        if not await store.settle(ctx.database, endpoint, verdict.changes):
+        if verdict.disabled is None:
+            is_settled = await store.settle(ctx.database, endpoint, verdict.changes)
+        else:
+            is_settled = await webhooks.disable(ctx, endpoint, verdict.changes, verdict.disabled)
+        if not is_settled:
             return None
         self._report(ctx, endpoint, message, attempt, verdict)
         if verdict.disabled is not None:
-            await webhooks.tell_of_disabled(ctx, endpoint, verdict.disabled)
+            await webhooks.tell_others(ctx, endpoint)
             raise LostEndpoint
         changed: Mapping[str, Any] = {**endpoint, **verdict.changes}
         return changed  # type: ignore[return-value]  # the same keys

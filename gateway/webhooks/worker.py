@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
@@ -14,8 +15,9 @@ from datastores import leases
 from datastores import webhooks as store
 from datastores.ids import new_id
 from datastores.mongo import Database
+from datastores.signals import SIGNALS, topic_of
 from resolvers import webhooks
-from resolvers.streams import signals
+from resolvers.context import MissedRowsError
 
 from .deliverer import Deliverer, Means
 from .sending import TIMEOUT_S
@@ -179,21 +181,26 @@ class _Shard:
         enabled = {each["_id"]: each for each in await store.enabled_of_shard(self._database, self.number)}
         ctx = self._means.make_context()
         granted = await webhooks.granted(ctx, [each["partner_id"] for each in enabled.values()])
-        for id in [id for id, (_, task) in self._deliverers.items() if id not in enabled or task.done()]:
-            await self._end_one(id)
+        self._deliverers = {id: each for id, each in self._deliverers.items() if not each[1].done()}
+        for id in self._deliverers.keys() - enabled.keys():
+            # What is under way is still brought to its end and written down: never cancel here.
+            self._deliverers[id][0].end()
         for id, endpoint in enabled.items():
             if id not in self._deliverers:
-                deliverer = Deliverer(self._means, id, term, self._may_start)
-                deliverer.grant(granted[endpoint["partner_id"]])
-                task = asyncio.create_task(deliverer.run(), name=f"webhooks to {id}")
-                self._deliverers[id] = (deliverer, task)
+                self._begin(id, term)
             self._deliverers[id][0].grant(granted[endpoint["partner_id"]])
 
-    async def _end_one(self, id: str) -> None:
-        deliverer, task = self._deliverers.pop(id)
-        deliverer.end()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    def _begin(self, id: str, term: int) -> None:
+        deliverer = Deliverer(self._means, id, term, self._may_start)
+
+        def ended(_: asyncio.Task[None]) -> None:
+            if deliverer.is_ending:
+                # It may be enabled again by now.
+                self._changed.set()
+
+        task = asyncio.create_task(deliverer.run(), name=f"webhooks to {id}")
+        task.add_done_callback(ended)
+        self._deliverers[id] = (deliverer, task)
 
     async def _stop(self) -> None:
         for deliverer, _ in self._deliverers.values():
@@ -210,21 +217,25 @@ class _Shard:
                 await leases.release(self._database, self._lease, self._owner)
 
     async def _listen(self) -> None:
-        """Hear of changes at once, in whatever process they were made."""
+        """Hear of changes at once, in whatever process they were made; what was not heard may have been any of them."""
+        topics = [topic_of(webhooks.CHANNEL, str(self.number))]
         while not self._is_ending:
             with suppress(Exception):
-                told = signals(
-                    self._means.make_context(),
-                    webhooks.CHANNEL,
-                    str(self.number),
-                    key=lambda message: message["endpoint_id"],
-                )
-                async with aclosing(told):
-                    async for message in told:
-                        if (found := self._deliverers.get(message["endpoint_id"])) is not None:
-                            found[0].wake()
-                        self._changed.set()
+                hub = self._means.make_context().hub
+                async with hub.open(SIGNALS, topics, coalesce=lambda row: row["message"]["endpoint_id"]) as feed:
+                    self._wake(self._deliverers.keys())
+                    while True:
+                        try:
+                            self._wake([(await feed.take())["message"]["endpoint_id"]])
+                        except MissedRowsError:
+                            self._wake(self._deliverers.keys())
             await asyncio.sleep(PAUSE_S)
+
+    def _wake(self, endpoint_ids: Iterable[str]) -> None:
+        for id in endpoint_ids:
+            if (found := self._deliverers.get(id)) is not None:
+                found[0].wake()
+        self._changed.set()
 
     async def _pause(self, seconds: float) -> None:
         if self._is_ending:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .addresses import Target, is_public, target_of
-from .deliveries import DISABLED, TEST, deliveries, replay_delivery, send_test, tell_of_disabled
+from .deliveries import DISABLED, TEST, deliveries, disable, replay_delivery, send_test, tell_others
 from .deliveries import by_id as deliveries_by_id
 from .endpoints import (
     CHANNEL,
@@ -35,6 +35,7 @@ __all__ = [
     "delete_endpoint",
     "deliveries",
     "deliveries_by_id",
+    "disable",
     "endpoints",
     "endpoints_by_id",
     "granted",
@@ -49,7 +50,7 @@ __all__ = [
     "send_test",
     "settled_cursors",
     "target_of",
-    "tell_of_disabled",
+    "tell_others",
     "update_endpoint",
     "valid_secrets",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from datastores import webhooks as store
 from datastores.errors import ConflictError, ExpectedError
@@ -65,18 +65,29 @@ async def send_test(ctx: Context, *, endpoint_id: str) -> DeliveryDocument:
     return delivery
 
 
-async def tell_of_disabled(ctx: Context, disabled: EndpointDocument, reason: DisabledReason) -> None:
-    """Tell the application's other endpoints, once, out of turn, that this one is disabled and why."""
-    others = [each for each in await store.endpoints_of(ctx.database, disabled["partner_id"]) if each["enabled"]]
+async def disable(ctx: Context, endpoint: EndpointDocument, changes: Mapping[str, Any], reason: DisabledReason) -> bool:
+    """Disable the endpoint with these changes, and have the application's other endpoints told, once, out of turn.
+
+    Both are written, or neither; False where `store.settle` says so.
+    """
     now = ctx.now()
-    drafts: list[DeliveryDocument] = []
-    for other in others:
-        id = derived_id("whd", other["_id"], DISABLED, disabled["_id"], str(disabled["generation"]))
-        about = {"endpoint": {"id": disabled["_id"], "url": disabled["url"]}, "reason": reason.value}
-        drafts.append({**_draft(id, other, DISABLED, now), "about": about})
-    await store.queue_notices(ctx.database, drafts)
-    for other in others:
+    about = {"endpoint": {"id": endpoint["_id"], "url": endpoint["url"]}, "reason": reason.value}
+    notices: list[DeliveryDocument] = []
+    for other in await _others(ctx, endpoint):
+        id = derived_id("whd", other["_id"], DISABLED, endpoint["_id"], str(endpoint["generation"]))
+        notices.append({**_draft(id, other, DISABLED, now), "about": about})
+    return await store.disable(ctx.database, endpoint, changes, notices)
+
+
+async def tell_others(ctx: Context, endpoint: EndpointDocument) -> None:
+    """Tell whoever delivers to the application's other endpoints that there is something to send."""
+    for other in await _others(ctx, endpoint):
         await tell(ctx, other)
+
+
+async def _others(ctx: Context, endpoint: EndpointDocument) -> list[EndpointDocument]:
+    theirs = await store.endpoints_of(ctx.database, endpoint["partner_id"])
+    return [each for each in theirs if each["enabled"] and each["_id"] != endpoint["_id"]]
 
 
 async def replay_delivery(ctx: Context, *, delivery_id: str) -> DeliveryDocument:

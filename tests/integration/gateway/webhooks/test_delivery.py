@@ -6,12 +6,16 @@ import asyncio
 from datetime import datetime
 
 import pytest
+from pymongo import MongoClient
 
 from datastores import partners as partners_store
+from datastores import webhooks as store
+from datastores.mongo import Document
+from datastores.signals import SIGNALS
 from gateway.webhooks.lanes import Lanes
 from resolvers import partners, webhooks
 from tests.integration.gateway.webhooks.offices import SHORT, Office, open_office
-from tests.integration.gateway.webhooks.receivers import Received, receiving, status
+from tests.integration.gateway.webhooks.receivers import OK, Received, receiving, status
 from tests.integration.resolvers.merchants.shops import line, offer, place
 
 
@@ -192,6 +196,47 @@ async def test_other_endpoints_of_the_application_are_told_once_of_one_that_is_d
     (delivery,) = await office.log(told)
     assert (delivery["_id"], delivery["type"], delivery["seq"]) == (notice.id, "webhook.disabled", None)
     assert [each.payload["type"] for each in theirs.got] == ["transfer.posted"]
+
+
+async def test_what_is_under_way_when_its_endpoint_is_disabled_is_written_down(office: Office) -> None:
+    answering = asyncio.Event()
+
+    async def held(request: Received, writer: asyncio.StreamWriter) -> None:
+        await answering.wait()
+        writer.write(OK)
+        await writer.drain()
+
+    async with receiving(held) as receiver, office.worker(timeout_s=60, lease_ttl_s=120):
+        endpoint = await office.endpoint(receiver.url)
+        await office.happen(2)
+        await receiver.has(1)
+        await webhooks.update_endpoint(office.ctx, endpoint_id=endpoint.endpoint["_id"], enabled=False)
+        # The worker hears of it, and may not give up what it waits for.
+        await asyncio.sleep(0.3)
+        answering.set()
+        await office.logged(endpoint, lambda log: [each["state"] for each in log] == ["DELIVERED"])
+        await webhooks.update_endpoint(office.ctx, endpoint_id=endpoint.endpoint["_id"], enabled=True)
+        await receiver.has(3)
+
+    first, second = await office.seqs()
+    assert receiver.seqs == [first, first, second]
+    assert receiver.connections <= 2
+
+
+async def test_what_is_to_be_sent_is_found_though_its_signal_was_not_heard(office: Office, mongodb_uri: str) -> None:
+    database = office.ctx.database
+    async with receiving() as receiver, office.worker():
+        endpoint = await office.endpoint(receiver.url)
+        await office.happen(1)
+        await office.logged(endpoint, lambda log: [each["state"] for each in log] == ["DELIVERED"])
+        (delivery,) = await office.log(endpoint)
+        # Nobody is told of it, and then nobody can say what else they were not told of.
+        await store.queue_again(database, office.partner_id, delivery["_id"], office.ctx.now())
+        with MongoClient[Document](mongodb_uri) as client:
+            await asyncio.to_thread(client[database.name].drop_collection, SIGNALS)
+        await receiver.has(2)
+
+    assert [each.id for each in receiver.got] == [delivery["_id"]] * 2
 
 
 async def test_a_replay_from_a_cursor_sends_all_past_it_again_in_order(office: Office) -> None:

@@ -11,8 +11,10 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from bson.errors import InvalidDocument
 
 from datastores import leases
 from datastores import webhooks as store
@@ -119,6 +121,26 @@ async def test_who_lost_the_lease_writes_nothing_any_more(office: Office) -> Non
 
     assert (stale, again, current) == (False, None, True)
     assert (await office.now(endpoint))["cursor"] == 8
+
+
+async def test_an_endpoint_is_disabled_with_its_notices_or_not_at_all(office: Office) -> None:
+    database = office.ctx.database
+    endpoint = await office.endpoint("http://127.0.0.1:1/")
+    mine = await store.adopt(database, endpoint.endpoint["_id"], 1)
+    assert mine is not None
+    notice: Any = {"_id": "whd_1", "endpoint_id": mine["_id"], "state": "PENDING", "queued_at": office.ctx.now()}
+    unfit: Any = {**notice, "_id": "whd_2", "about": object()}
+    disabling = {"enabled": False}
+
+    stale = await store.disable(database, {**mine, "generation": 7}, disabling, [notice])
+    with pytest.raises(InvalidDocument):
+        await store.disable(database, mine, disabling, [notice, unfit])
+    before = (await office.now(endpoint))["enabled"], await store.queued(database, mine["_id"])
+    disabled = await store.disable(database, mine, disabling, [notice])
+
+    assert (stale, before) == (False, (True, []))
+    assert (disabled, (await office.now(endpoint))["enabled"]) == (True, False)
+    assert await store.queued(database, mine["_id"]) == [notice]
 
 
 async def test_an_attempt_begins_only_while_the_lease_outlasts_it(office: Office) -> None:
