@@ -36,7 +36,7 @@ MAX_ACTS: Final = 512
 MAX_WEIGHT: Final = 2_000
 MAX_WAITING: Final = 20_000
 MAX_BATCH_S: Final = 30.0
-# What was decided longer ago is decided anew: its time is that of the batch before, and things may have expired.
+# What was decided longer ago is decided anew: its time is that of a commit's beginning, and things may have expired.
 STALE_AFTER_S: Final = 1.0
 DEFAULT_TIMEOUT_S: Final = 10.0
 _BACKOFF_S: Final = 0.002
@@ -265,7 +265,8 @@ class CommitLoop:
         self, writes: Mapping[str, Sequence[Write]], session: Session, give_up: float, now: datetime
     ) -> Batch | None:
         began = self.clock()
-        ahead = Batch([], Work(now))
+        # Never `now` itself: of batches that follow one another each would hand the time of the first to the next.
+        ahead = Batch([], Work(max(now, self.now())))
         writing = asyncio.ensure_future(self._write(writes, session, give_up))
         try:
             if self.memory.is_of_use:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -15,6 +16,7 @@ from datastores.mongo import Database
 from . import town
 
 PEOPLE = 12
+START = datetime(2026, 3, 1, 9)
 
 
 @pytest.fixture
@@ -74,6 +76,32 @@ async def test_a_key_that_comes_again_while_its_first_try_is_written_has_one_out
     assert [outcome.entry["_id"] for outcome in outcomes[:80]] == [outcome.entry["_id"] for outcome in outcomes[80:]]
     assert sum(outcome.replayed for outcome in outcomes) == 80
     assert (await ledger.verify(database)).entries == PEOPLE + 80
+
+
+async def test_batches_that_are_decided_ahead_of_one_another_keep_the_time(database: Database) -> None:
+    ticks = 0
+
+    def now() -> datetime:
+        return START + timedelta(seconds=ticks)
+
+    commits = CommitLoop(database, ledger.COMMIT_LOOP, now=now)
+    await asyncio.gather(*(town.fill(commits, f"usr_{number}", 10_000) for number in range(PEOPLE)))
+    late: list[float] = []
+
+    async def pay(number: int) -> None:
+        nonlocal ticks
+        for at in range(60):
+            asked = now()
+            paid = await commits.submit(payment(f"usr_{number}", f"usr_{(number + 5) % PEOPLE}", f"{number}-{at}"))
+            late.append((asked - paid.entry["created_at"]).total_seconds())
+            ticks += 1
+            await asyncio.sleep(0.001 * (number % 5))
+
+    await asyncio.gather(*(pay(number) for number in range(PEOPLE)))
+
+    assert commits.statistics.ahead > 100
+    # Of a batch and of the one before it, at most.
+    assert max(late) <= 2 * PEOPLE
 
 
 async def test_an_act_that_cannot_be_written_leaves_those_beside_it_alone(
