@@ -213,14 +213,16 @@ class _Reader(threading.Thread):
         while True:
             await self._arrived.wait()
             self._arrived.clear()
+            # Before the items: those that were put before it failed are among them, and nothing follows.
+            error = self._error
             with self._room:
                 batch = list(self._items)
                 self._items.clear()
                 self._room.notify()
             if batch:
                 yield batch
-            elif self._error is not None:
-                raise self._error
+            if error is not None:
+                raise error
 
     def _put(self, item: tuple[Token, Document | None]) -> None:
         with self._room:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.errors import AutoReconnect, DuplicateKeyError, PyMongoError
 
 from datastores import changes, signals
@@ -157,6 +158,22 @@ async def test_a_dropped_collection_is_a_gap_and_the_tail_goes_on(journal: Datab
 
     assert record.events.index("interrupted") < record.events.index("gap")
     assert record.events[record.events.index("gap") - 1] == "opened"
+
+
+async def test_what_ends_a_stream_is_noticed_by_who_was_busy_when_it_came(mongodb_uri: str, journal: Database) -> None:
+    record = Record()
+
+    async with tailing(journal, record):
+        with MongoClient[Document](mongodb_uri) as client:
+            client[journal.name]["journal"].insert_one({"_id": 1})
+            client[journal.name].drop_collection("journal")
+            # Longer than the stream waits for a change: all of it has arrived before anybody looks.
+            time.sleep(1.5)  # noqa: ASYNC251
+        await record.until(lambda: "gap" in record.events)
+        await write(journal, 2)
+        await record.until(lambda: record.ids[-1:] == [2])
+
+    assert "interrupted" in record.events
 
 
 async def _drop(database: Database, collection: str) -> None:
