@@ -69,6 +69,7 @@ class Workers:
     folder: Path
     _workers: list[_Worker] = field(default_factory=list)
     _numbers: set[int] = field(default_factory=set)
+    _starting: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _exchange: asyncio.Event = field(default_factory=asyncio.Event)
@@ -105,28 +106,44 @@ class Workers:
 
     async def _exchange_all(self) -> None:
         for old in list(self._workers):
-            if self._stopping.is_set() or not await self._start():
+            if old not in self._workers:
+                # It died meanwhile, and what was started in its place is new already.
+                continue
+            if self._stopping.is_set() or not await self._try_to_start():
                 # The new one does not come up: those that serve go on.
-                return
+                break
             await self._stop([old])
+        # Whoever died beside one that was about to leave was not missed then.
+        self._keep(self._make_up())
+
+    @property
+    def _missing(self) -> int:
+        serving = sum(not worker.is_leaving for worker in self._workers)
+        return self.count - serving - self._starting
+
+    async def _make_up(self) -> None:
+        """Start as many as are missing; of those that then die each is watched."""
+        while not self._stopping.is_set() and self._missing > 0:
+            if not await self._try_to_start():
+                await asyncio.sleep(self._next_pause_s())
+
+    async def _try_to_start(self) -> bool:
+        try:
+            return await self._start()
+        except OSError as error:
+            _log.error("worker_not_started", error=str(error))
+            return False
+
+    def _next_pause_s(self) -> float:
+        pause_s, self._pause_s = self._pause_s, min(max(2 * self._pause_s, RESTART_PAUSE_S), MAX_RESTART_PAUSE_S)
+        return pause_s
 
     async def _start(self) -> bool:
-        """Whether a new worker serves; one that does not within 60 s is killed, and another is started in its place."""
-        number = next(number for number in itertools.count() if number not in self._numbers)
-        self._numbers.add(number)
-        process = await asyncio.create_subprocess_exec(
-            *self.command,
-            *("--socket", str(self.listener.fileno()), "--number", str(number), "--folder", str(self.folder)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=dict(self.environment),
-            pass_fds=(self.listener.fileno(),),
-            # Ctrl-C is the supervisor's to pass on.
-            start_new_session=True,
-        )
-        worker = _Worker(process, number, asyncio.get_running_loop().time())
-        self._workers.append(worker)
-        self._keep(self._watch(worker))
+        """Whether a new worker serves; one that does not within 60 s is killed, and another is started in its place.
+
+        Raises OSError where the machine has no room for a process.
+        """
+        process = (await self._spawn()).process
         is_ready = False
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -141,6 +158,31 @@ class Workers:
                 process.kill()
         return is_ready
 
+    async def _spawn(self) -> _Worker:
+        number = next(number for number in itertools.count() if number not in self._numbers)
+        self._numbers.add(number)
+        self._starting += 1
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self.command,
+                *("--socket", str(self.listener.fileno()), "--number", str(number), "--folder", str(self.folder)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=dict(self.environment),
+                pass_fds=(self.listener.fileno(),),
+                # Ctrl-C is the supervisor's to pass on.
+                start_new_session=True,
+            )
+        except BaseException:
+            self._numbers.discard(number)
+            raise
+        finally:
+            self._starting -= 1
+        worker = _Worker(process, number, asyncio.get_running_loop().time())
+        self._workers.append(worker)
+        self._keep(self._watch(worker))
+        return worker
+
     async def _watch(self, worker: _Worker) -> None:
         """Start another in its place where it ends without having been told to; that one is watched in its turn."""
         status = await worker.process.wait()
@@ -151,10 +193,8 @@ class Workers:
         _log.error("worker_died", pid=worker.process.pid, status=status)
         if asyncio.get_running_loop().time() - worker.started_at >= WELL_S:
             self._pause_s = 0.0
-        pause_s, self._pause_s = self._pause_s, min(max(2 * self._pause_s, RESTART_PAUSE_S), MAX_RESTART_PAUSE_S)
-        await asyncio.sleep(pause_s)
-        if not self._stopping.is_set() and len(self._workers) < self.count:
-            await self._start()
+        await asyncio.sleep(self._next_pause_s())
+        await self._make_up()
 
     async def _stop(self, workers: Sequence[_Worker]) -> None:
         for worker in workers:

@@ -19,6 +19,7 @@ from pymongo import MongoClient
 ROOT = Path(__file__).resolve().parents[3]
 START_TIMEOUT_S = 120.0
 STARTED = "process_start_time_seconds"
+ANSWERED = "agora_http_request_duration_seconds_count"
 
 
 @dataclass
@@ -53,6 +54,12 @@ class Supervisor:
                     found.setdefault(worker, {})[sample.name] = sample.value
         return found
 
+    async def until_both_have_answered(self) -> None:
+        """Wait until each of two has answered something: whoever is stopped before is taken not to have started."""
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while [each.get(ANSWERED, 0) > 0 for each in (await self.metrics()).values()] != [True, True]:
+                pass
+
     async def until(self, is_so: object) -> None:
         """Wait until this is so."""
         async with asyncio.timeout(START_TIMEOUT_S):
@@ -70,6 +77,13 @@ def _parent_of(process: Path) -> int:
 def is_there(process: int) -> bool:
     """Whether a process with this id runs."""
     return Path(f"/proc/{process}").exists()
+
+
+def is_told_to_end(process: int) -> bool:
+    """Whether SIGTERM waits for a process that is stopped."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (pending,) = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd:")]
+    return bool(int(pending, 16) & 1 << signal.SIGTERM - 1)
 
 
 @pytest.fixture
@@ -120,7 +134,6 @@ async def test_a_worker_that_dies_has_a_successor(supervisor: Supervisor) -> Non
 
 
 async def test_each_worker_says_what_all_have_counted(supervisor: Supervisor) -> None:
-    counted = "agora_http_request_duration_seconds_count"
     before = await supervisor.metrics()
 
     for _ in range(40):
@@ -128,7 +141,7 @@ async def test_each_worker_says_what_all_have_counted(supervisor: Supervisor) ->
     after = await supervisor.metrics()
 
     # Each scrape is over before it is counted, and so is the one before.
-    asked = sum(after[worker][counted] - before[worker][counted] for worker in ("0", "1"))
+    asked = sum(after[worker][ANSWERED] - before[worker][ANSWERED] for worker in ("0", "1"))
     assert before.keys() == after.keys() == {"0", "1"}
     assert asked == 40 + 1
 
@@ -157,6 +170,23 @@ async def test_workers_are_exchanged_without_a_refused_request(supervisor: Super
 
     assert len(answers) > 2
     assert all(answers)
+
+
+async def test_a_new_worker_that_dies_while_an_old_one_leaves_has_a_successor(supervisor: Supervisor) -> None:
+    await supervisor.until_both_have_answered()
+    before = supervisor.workers()
+    slow = max(before)
+    os.kill(slow, signal.SIGSTOP)
+
+    supervisor.process.send_signal(signal.SIGHUP)
+    await supervisor.until(lambda: is_told_to_end(slow))
+    known = supervisor.workers()
+    os.kill(min(known - before), signal.SIGKILL)
+    await supervisor.until(lambda: supervisor.workers() - known)
+    os.kill(slow, signal.SIGCONT)
+    await supervisor.until(lambda: not before & supervisor.workers() and len(supervisor.workers()) == 2)
+
+    assert await supervisor.ask()
 
 
 async def test_it_stops_as_a_whole(supervisor: Supervisor) -> None:
