@@ -109,17 +109,20 @@ async def note_attempt(
     state: DeliveryState,
     next_attempt_at: datetime | None,
 ) -> None:
-    """Add an attempt to the log, and what became of the event by it; a delivery that is not there yet is begun."""
+    """Add an attempt to the log, and what became of the event by it; a delivery that is not there yet is begun.
+
+    Where it was to be sent out of turn it is not any more, unless that was asked for again meanwhile.
+    """
     now = attempt["at"]
     changes: Document = {
         "state": state.value,
         "next_attempt_at": next_attempt_at,
-        "queued_at": None,
         "forgotten_at": now + LOG_KEPT_FOR,
     }
     if state is DeliveryState.DELIVERED:
         changes["delivered_at"] = now
     first = {name: delivery[name] for name in ("endpoint_id", "partner_id", "type", "event_id", "seq", "created_at")}
+    first["queued_at"] = None
     if state is not DeliveryState.DELIVERED:
         first["delivered_at"] = None
     update = {
@@ -129,6 +132,9 @@ async def note_attempt(
         "$setOnInsert": first,
     }
     await database.update_one(DELIVERIES, {"_id": delivery["_id"]}, update, upsert=True)
+    if delivery["queued_at"] is not None:
+        asked = {"_id": delivery["_id"], "queued_at": delivery["queued_at"]}
+        await database.update_one(DELIVERIES, asked, {"$set": {"queued_at": None}})
 
 
 async def queue_test(database: Database, draft: DeliveryDocument) -> DeliveryDocument:

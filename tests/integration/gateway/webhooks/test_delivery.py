@@ -223,6 +223,29 @@ async def test_what_is_under_way_when_its_endpoint_is_disabled_is_written_down(o
     assert receiver.connections <= 2
 
 
+async def test_a_replay_that_is_asked_for_while_another_hangs_is_sent(office: Office) -> None:
+    answering = asyncio.Event()
+
+    async def held(request: Received, writer: asyncio.StreamWriter) -> None:
+        await answering.wait()
+        await status(503)(request, writer)
+
+    async with receiving(status(503)) as receiver, office.worker(schedule=SHORT, timeout_s=60, lease_ttl_s=120):
+        endpoint = await office.endpoint(receiver.url)
+        await office.happen(1)
+        await office.logged(endpoint, lambda log: [each["state"] for each in log] == ["DEAD"])
+        (dead,) = await office.log(endpoint)
+        receiver.reply, before = held, len(receiver.got)
+        await webhooks.replay_delivery(office.ctx, delivery_id=dead["_id"])
+        await receiver.has(before + 1)
+        await webhooks.replay_delivery(office.ctx, delivery_id=dead["_id"])
+        receiver.reply = status(200)
+        answering.set()
+        await office.logged(endpoint, lambda log: [each["state"] for each in log] == ["DELIVERED"])
+
+    assert [each.id for each in receiver.got[before:]] == [dead["_id"]] * 2
+
+
 async def test_what_is_to_be_sent_is_found_though_its_signal_was_not_heard(office: Office, mongodb_uri: str) -> None:
     database = office.ctx.database
     async with receiving() as receiver, office.worker():
