@@ -50,12 +50,16 @@ async def notify(ctx: Context, *, user_id: str, kind: Kind, actor_id: str | None
     To be called after the act was committed. The same notice again changes nothing, so an act that is retried may
     notify again. A notice that cannot be written now is logged and left out: the act that it tells of has happened.
     """
-    if user_id == actor_id:
-        return
     try:
-        await store.append(ctx.commits["notifications"], store.Notice(user_id, kind, actor_id, subject_id))
+        await write_notice(ctx, user_id=user_id, kind=kind, actor_id=actor_id, subject_id=subject_id)
     except ExpectedError as error:
         _log.warning("a notification of kind %s was not written: %s", kind, error.code)
+
+
+async def write_notice(ctx: Context, *, user_id: str, kind: Kind, actor_id: str | None, subject_id: str) -> None:
+    """As `notify`, for who comes again where it was not possible: raises what a commit loop raises."""
+    if user_id != actor_id:
+        await store.append(ctx.commits["notifications"], store.Notice(user_id, kind, actor_id, subject_id))
 
 
 async def by_id(ctx: Context, ids: Sequence[str]) -> list[Document | None]:

@@ -134,6 +134,8 @@ async def create_post(
     checked = checked_media(media, "media")
     key = checked_client_id(client_id, "clientId")
     if key is not None and (earlier := await store.by_client_id(ctx.database, author_id, key)) is not None:
+        # Whoever asks again may do so because the first time broke off before anybody was told.
+        await _tell_of(ctx, earlier, *await by_id(ctx, [earlier["reply_to_id"] or "", earlier["quote_of_id"] or ""]))
         return earlier
     parent, quoted, mentioned, _ = await asyncio.gather(
         _existing(ctx, reply_to_id, "There is no post to reply to"),

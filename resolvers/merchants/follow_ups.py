@@ -13,7 +13,7 @@ from datastores.errors import ExpectedError
 from datastores.merchants import OrderDocument, OrderEventKind, OrderFollowUp
 from resolvers.context import Context
 from resolvers.conversations import ensure_order_conversation
-from resolvers.notifications import Kind, notify
+from resolvers.notifications import Kind, write_notice
 
 RETRY_S: Final = 30.0
 _NOTICES: Final[Mapping[OrderEventKind, Kind]] = {
@@ -70,7 +70,7 @@ async def _finish(ctx: Context, order: OrderDocument, follow_up: OrderFollowUp) 
         )
     actor_id = follow_up["actor_id"]
     for user_id in (buyer_id, owner_id):
-        await notify(ctx, user_id=user_id, kind=_NOTICES[kind], actor_id=actor_id, subject_id=order["_id"])
+        await write_notice(ctx, user_id=user_id, kind=_NOTICES[kind], actor_id=actor_id, subject_id=order["_id"])
     await store.finish_follow_up(ctx.database, follow_up["_id"])
 
 

@@ -171,6 +171,24 @@ class TestWriting:
         assert await notices(database, dee) == [("mention", ann, made["_id"])]
         assert await notices(database, ann) == []
 
+    async def test_who_was_not_told_is_told_by_who_asks_again(
+        self, database: Database, ask: Ask, people: list[str]
+    ) -> None:
+        ann, bob, cid, dee = people
+        of_bob = await posts.create_post(ask(bob), text="first")
+        of_cid = await posts.create_post(ask(cid), text="second")
+        again: dict[str, Any] = {"text": "@dee", "reply_to_id": of_bob["_id"], "quote_of_id": of_cid["_id"]}
+        made = await posts.create_post(ask(ann), **again, client_id="k")
+        # As a process leaves it that dies between the two.
+        await database.delete_many("notifications", {})
+
+        await posts.create_post(ask(ann), **again, client_id="k")
+        await posts.create_post(ask(ann), **again, client_id="k")
+
+        assert await notices(database, bob) == [("reply", ann, made["_id"])]
+        assert await notices(database, cid) == [("quote", ann, made["_id"])]
+        assert await notices(database, dee) == [("mention", ann, made["_id"])]
+
 
 class TestClientId:
     async def test_a_retry_is_the_same_post(self, database: Database, ask: Ask, people: list[str]) -> None:

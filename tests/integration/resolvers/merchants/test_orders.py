@@ -19,6 +19,7 @@ from datastores.errors import (
     NotFoundError,
     OutOfStockError,
     PriceChangedError,
+    RateLimitedError,
     TransferRefusedError,
     UnauthenticatedError,
     ValidationError,
@@ -540,6 +541,30 @@ class TestChores:
         assert conversation is not None
         assert await notices(ask, carol) == ["order_placed"]
         assert await database.count("order_follow_ups", {}) == 0
+
+    async def test_a_notice_that_was_refused_is_written_later(self, database: Database, ask: Ask) -> None:
+        ann, carol, bowl = await town(database, ask)
+        loops = ask(ann).commits
+        loops.loops["notifications"] = _Refusing()  # type: ignore[assignment]
+        placed = await place(ask, ann, line(bowl), key_="k")
+        del loops.loops["notifications"]
+        assert (placed["replayed"], await notices(ask, carol)) == (False, [])
+
+        late = after(database, ask, timedelta(minutes=1))
+        assert await merchants.finish_order_follow_ups(late(None)) == 1
+
+        assert await notices(ask, carol) == ["order_placed"]
+        assert await database.count("order_follow_ups", {}) == 0
+
+
+class _Refusing:
+    """A loop that has too much to do."""
+
+    async def submit(self, *_: object, **__: object) -> None:
+        raise RateLimitedError("Too many changes are waiting: try again in a moment")
+
+    async def drain(self) -> None:
+        return None
 
 
 class _Crashing:
