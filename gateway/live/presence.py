@@ -130,5 +130,11 @@ class Presence(Background):
         is_news = here != watched.said or (here and watched.said_at == float("-inf"))
         if not is_news:
             return
+        said = watched.said
+        # Before it is told: who calls meanwhile has not heard it, and makes it due again.
         watched.said, watched.said_at = here, now
-        await publish(self._database, PRESENCE, id, {"process_id": self._process_id, "here": sorted(here)})
+        try:
+            await publish(self._database, PRESENCE, id, {"process_id": self._process_id, "here": sorted(here)})
+        except Exception:
+            watched.said, watched.said_at = said, float("-inf")
+            raise

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+from pymongo import MongoClient
 
 from datastores.commit import CommitLoops
 from datastores.errors import NotFoundError
@@ -20,6 +21,7 @@ from gateway.live.presence import Presence
 from resolvers import conversations
 from resolvers.attention import CALL_HOLDS_S, CALLS
 from resolvers.context import Context, Viewer
+from resolvers.conversations import PRESENCE
 from resolvers.conversations.streams import TYPING
 from tests.integration.resolvers.conversations.talks import talk
 from tests.integration.resolvers.listening import listening
@@ -148,6 +150,27 @@ async def test_members_hear_who_is_here_and_who_comes_and_goes_in_any_process(on
     assert seen(came) == [(cem, True)]
     assert seen(went) == [(cem, False)]
     assert sorted(seen(both)) == sorted([(ann, True), (bob, True)])
+
+
+async def test_who_went_while_nothing_could_be_written_is_said_to_have_gone_at_the_next_call(
+    one: Process, two: Process, mongodb_uri: str
+) -> None:
+    ann, bob = await people(one.database, "ann", "bob")
+    id = (await talk(one.ctx, ann, bob))["_id"]
+
+    async with listening(conversations.presence(one.ctx(bob), conversation_id=id), one.hub) as listener:
+        with MongoClient[Document](mongodb_uri) as client:
+            signals = client[one.database.name]
+            with two.presence.here(ann):
+                await listener.hear(1)
+                await asyncio.to_thread(signals.command, "collMod", SIGNALS, validator={"_id": {"$type": "int"}})
+                two.asked()
+            await until(lambda: "insert" in two.commands)
+            await asyncio.to_thread(signals.command, "collMod", SIGNALS, validator={})
+        two.presence.called({"channel": PRESENCE, "topic": id, "people": [ann, bob], "is_first": False})
+        went = await listener.hear(1)
+
+    assert seen(went) == [(ann, False)]
 
 
 async def test_who_changes_the_process_was_here_all_the_while(one: Process, two: Process) -> None:
