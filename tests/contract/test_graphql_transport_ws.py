@@ -162,11 +162,11 @@ async def test_a_client_that_does_not_initialise_is_closed_with_4408(issuer: Dev
 
 
 async def test_an_initialised_client_is_not_timed_out(issuer: DevelopmentIssuer) -> None:
-    server = Server(issuer, limits=SocketLimits(init_timeout_s=0.05))
+    server = Server(issuer, limits=SocketLimits(init_timeout_s=1))
 
     async with socket(server) as client:
         # Nothing is to happen in this time.
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.2)
         await client.subscribe("1", "{ hello }")
         assert await client.receive() == next_("1", hello="hello world")
 

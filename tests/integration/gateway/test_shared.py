@@ -36,6 +36,16 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def told(database: Database, level: float) -> list[float]:
+    """The levels that stand in the database, once the first is as high as this: before, nobody can learn of it."""
+    levels: list[float] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while not levels or levels[0] < level:
+            levels = [each["level"] for each in await database.find("budgets", {}, limit=10)]
+            await asyncio.sleep(0.01)
+    return levels
+
+
 def spend(budgets: Budgets, client: Client, most: int = 10**9) -> int:
     """What could be taken, in portions."""
     taken = 0
@@ -53,7 +63,7 @@ async def test_what_is_spent_at_one_is_missing_at_the_other(
 ) -> None:
     one, other = processes
     spend(one, ANN, 60_000)
-    await until(lambda: not one.is_due.is_set())
+    await told(database, 59_000)
     # The other learns of it once it has something to tell itself.
     spend(other, ANN, 1_000)
     await until(lambda: other.state(ANN)["left"] < 40_000)
@@ -69,10 +79,7 @@ async def test_what_was_given_twice_is_a_debt(database: Database, processes: tup
 
     assert spend(one, ANN) == spend(other, ANN) == LIMITS.bucket
     await until(lambda: not (one.is_due.is_set() or other.is_due.is_set()))
-    levels: list[float] = []
-    async with asyncio.timeout(PATIENCE_S):
-        while not levels or levels[0] < 1.9 * LIMITS.bucket:
-            levels = [each["level"] for each in await database.find("budgets", {}, limit=10)]
+    levels = await told(database, 1.9 * LIMITS.bucket)
 
     for budgets in processes:
         with pytest.raises(RequestError):

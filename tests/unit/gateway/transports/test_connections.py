@@ -227,14 +227,14 @@ class TestApplicationsThatAreWrong:
 class TestHeads:
     @pytest.fixture(autouse=True)
     def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connections, "HEAD_TIMEOUT_S", 0.2)
+        monkeypatch.setattr(connections, "HEAD_TIMEOUT_S", 0.5)
 
     async def test_one_in_pieces_is_read(self) -> None:
         async with serving(sending(OK, HELLO)) as address, connected(address) as client:
             answer = await client.ask(HEAD, b"X-More: 1\r\n", b"\r\n")
 
             assert answer.endswith(b"\r\n\r\nhello")
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.8)
             assert (await client.ask(HEAD + b"\r\n")).endswith(b"\r\n\r\nhello")
 
     @pytest.mark.parametrize("said", [b"G", HEAD], ids=["a byte", "a line"])
