@@ -109,12 +109,13 @@ class Workers:
             if old not in self._workers:
                 # It died meanwhile, and what was started in its place is new already.
                 continue
-            if self._stopping.is_set() or not await self._try_to_start():
+            if self._stopping.is_set() or not await self._start():
                 # The new one does not come up: those that serve go on.
                 break
             await self._stop([old])
         # Whoever died beside one that was about to leave was not missed then.
-        self._keep(self._make_up())
+        for _ in range(self._missing):
+            self._keep(self._make_up())
 
     @property
     def _missing(self) -> int:
@@ -122,28 +123,21 @@ class Workers:
         return self.count - serving - self._starting
 
     async def _make_up(self) -> None:
-        """Start as many as are missing; of those that then die each is watched."""
-        while not self._stopping.is_set() and self._missing > 0:
-            if not await self._try_to_start():
-                await asyncio.sleep(self._next_pause_s())
-
-    async def _try_to_start(self) -> bool:
-        try:
-            return await self._start()
-        except OSError as error:
-            _log.error("worker_not_started", error=str(error))
-            return False
-
-    def _next_pause_s(self) -> float:
+        """Start one more where one is missing, after a pause that grows while they do not live."""
         pause_s, self._pause_s = self._pause_s, min(max(2 * self._pause_s, RESTART_PAUSE_S), MAX_RESTART_PAUSE_S)
-        return pause_s
+        await asyncio.sleep(pause_s)
+        if not self._stopping.is_set() and self._missing > 0:
+            await self._start()
 
     async def _start(self) -> bool:
-        """Whether a new worker serves; one that does not within 60 s is killed, and another is started in its place.
-
-        Raises OSError where the machine has no room for a process.
-        """
-        process = (await self._spawn()).process
+        """Whether a new worker serves; one that does not within 60 s is killed, and another is started in its place."""
+        try:
+            process = (await self._spawn()).process
+        except OSError as error:
+            # The machine has no room for a process now.
+            _log.error("worker_not_started", error=str(error))
+            self._keep(self._make_up())
+            return False
         is_ready = False
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -193,7 +187,6 @@ class Workers:
         _log.error("worker_died", pid=worker.process.pid, status=status)
         if asyncio.get_running_loop().time() - worker.started_at >= WELL_S:
             self._pause_s = 0.0
-        await asyncio.sleep(self._next_pause_s())
         await self._make_up()
 
     async def _stop(self, workers: Sequence[_Worker]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
+
+from gateway.cli.workers import Workers
 
 ROOT = Path(__file__).resolve().parents[3]
 START_TIMEOUT_S = 120.0
@@ -187,6 +190,24 @@ async def test_a_new_worker_that_dies_while_an_old_one_leaves_has_a_successor(su
     await supervisor.until(lambda: not before & supervisor.workers() and len(supervisor.workers()) == 2)
 
     assert await supervisor.ask()
+
+
+async def test_it_tries_again_where_no_process_can_be_started(tmp_path: Path) -> None:
+    command, started = tmp_path / "worker", tmp_path / "started"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        workers = Workers([str(command)], {}, listener, 1, 1.0, tmp_path)
+        running = asyncio.create_task(workers.run())
+        # By now the first try was in vain: there is no such command.
+        await asyncio.sleep(0.1)
+        draft = tmp_path / "draft"
+        draft.write_text(f"#!/bin/sh\necho ready\n: >{started}\nread line\n")
+        draft.chmod(0o700)
+        draft.rename(command)
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while not started.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
 
 
 async def test_it_stops_as_a_whole(supervisor: Supervisor) -> None:
