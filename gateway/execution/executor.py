@@ -64,8 +64,14 @@ class GraphExecutor:
         return self.documents.prepare(request)
 
     def cost(self, prepared: PreparedOperation, result: Result) -> int:
-        """What has really been resolved for an answer, in the units of `prepared.cost`."""
-        return self.tallies.count(prepared.document, prepared.operation, result.get("data"))
+        """What has really been resolved for an answer, in the units of `prepared.cost`.
+
+        Where an error has taken away more than its own field, nobody knows: then it is all that it may have been.
+        """
+        data = result.get("data")
+        if any(_took_away(data, error.get("path") or ()) for error in result.get("errors", ())):
+            return prepared.cost
+        return self.tallies.count(prepared.document, prepared.operation, data)
 
     async def execute(self, prepared: PreparedOperation, context: Context) -> Result:
         """The answer to a query or a mutation: `data` and `errors`. Raises RequestError for wrong variables."""
@@ -262,6 +268,16 @@ class Subscribed:
         """The last answer, of `errors` alone, where `error` ends the stream."""
         located = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
         return self._graph._answer(ExecutionResult(None, [located]), self._context, self._prepared, failed=True)
+
+
+def _took_away(data: Any, path: Sequence[str | int]) -> bool:
+    """Whether the null of an error at this path stands above it, in place of all that was resolved there."""
+    at = data
+    for step in path:
+        if at is None:
+            return True
+        at = at[step]
+    return False
 
 
 async def _replayed(executor: OperationExecutor, run: Run) -> ExecutionResult:

@@ -105,8 +105,12 @@ class Size:
         )
 
     def below(self, field: FieldNode, own: int, times: int) -> Size:
-        """As the selection of `field`, which costs `own` itself and returns up to `times` objects."""
+        """As the selection of `field`, which costs `own` itself and returns up to `times` objects.
+
+        What is below it counts once even where there is nothing: it has to be planned.
+        """
         is_composite = field.selection_set is not None
+        times = max(times, 1)
         return Size(
             self.depth + 1,
             min(self.aliases + (field.alias is not None), _FAR),
@@ -267,8 +271,12 @@ def _fields_of(graphql_type: object) -> _Parent:
 
 
 def _defaults(operation: OperationDefinitionNode) -> dict[str, Any]:
-    return {
-        definition.variable.name.value: int(definition.default_value.value)
-        for definition in operation.variable_definitions or ()
-        if isinstance(definition.default_value, IntValueNode) and len(definition.default_value.value) < 12
-    }
+    """The numbers among the default values, and of the lists how long they are."""
+    defaults: dict[str, Any] = {}
+    for definition in operation.variable_definitions or ():
+        name, value = definition.variable.name.value, definition.default_value
+        if isinstance(value, IntValueNode) and len(value.value) < 12:
+            defaults[name] = int(value.value)
+        elif isinstance(value, ListValueNode):
+            defaults[name] = [None] * len(value.values)
+    return defaults

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from graphql import (
     DocumentNode,
@@ -24,6 +24,9 @@ from graphql import (
 
 from .limits import weight_of
 
+# Fragments can make what is asked of each object of an answer differ from all others: of so many it is remembered.
+MAX_TALLIES: Final = 1_000
+
 _Parent = GraphQLObjectType | GraphQLInterfaceType | None
 _Selection = tuple[SelectionSetNode, _Parent]
 
@@ -32,11 +35,11 @@ _Selection = tuple[SelectionSetNode, _Parent]
 class Tally:
     """How the objects at one place of an answer are counted.
 
-    `weights` are by key what a value costs beyond one; `below` is by key how the objects under it are counted.
+    `weights` are by key what a value costs beyond one; `below` says by key how the objects under it are counted.
     """
 
     weights: tuple[tuple[str, int], ...]
-    below: tuple[tuple[str, Tally], ...]
+    below: tuple[tuple[str, _Below], ...]
 
     def count(self, objects: Sequence[dict[str, Any]]) -> int:
         """The cost of these objects with all that is below them."""
@@ -44,10 +47,25 @@ class Tally:
         total = len(objects) + sum(map(len, objects))
         for key, weight in self.weights:
             total += weight * sum([key in each for each in objects])
-        for key, tally in self.below:
+        for key, below in self.below:
             if found := _flat(each.get(key) for each in objects):
-                total += tally.count(found)
+                total += (below.made or below.tally()).count(found)
         return total
+
+
+@dataclass(slots=True)
+class _Below:
+    """The tally of what is selected under a key, made once there are objects: an operation may have any number."""
+
+    making: _Making
+    selections: tuple[_Selection, ...]
+    made: Tally | None = None
+
+    def tally(self) -> Tally:
+        tally, is_kept = self.making.tally(self.selections)
+        if is_kept:
+            self.made = tally
+        return tally
 
 
 class Tallies:
@@ -72,7 +90,7 @@ class Tallies:
         if (known := self._known.get(key)) is not None:
             return known[1]
         making = _Making(self._schema, document)
-        tally = making.tally(((operation.selection_set, self._schema.get_root_type(operation.operation)),))
+        tally, _ = making.tally(((operation.selection_set, self._schema.get_root_type(operation.operation)),))
         self._known[key] = (weakref.ref(operation, lambda _gone: self._known.pop(key, None)), tally)
         return tally
 
@@ -86,11 +104,16 @@ class _Making:
         # Fragments that spread others twice would double the work at each level.
         self._made: dict[tuple[tuple[int, str], ...], Tally] = {}
 
-    def tally(self, selections: Sequence[_Selection]) -> Tally:
+    def tally(self, selections: Sequence[_Selection]) -> tuple[Tally, bool]:
+        """The tally of these selections, and whether it is remembered."""
         key = tuple((id(selection_set), parent.name if parent else "") for selection_set, parent in selections)
-        if key not in self._made:
-            self._made[key] = self._make(selections)
-        return self._made[key]
+        if (known := self._made.get(key)) is not None:
+            return known, True
+        tally = self._make(selections)
+        is_kept = len(self._made) < MAX_TALLIES
+        if is_kept:
+            self._made[key] = tally
+        return tally, is_kept
 
     def _make(self, selections: Sequence[_Selection]) -> Tally:
         weights: dict[str, int] = {}
@@ -104,7 +127,7 @@ class _Making:
                 below.setdefault(name, {})[id(node.selection_set)] = (node.selection_set, inner)
         return Tally(
             tuple((name, weight) for name, weight in weights.items() if weight),
-            tuple((name, self.tally(tuple(each.values()))) for name, each in below.items()),
+            tuple((name, _Below(self, tuple(each.values()))) for name, each in below.items()),
         )
 
     def _fields(self, selections: Sequence[_Selection]) -> list[tuple[FieldNode, _Parent]]:

@@ -145,7 +145,10 @@ def _json_object(
 
 def _refuse_duplicates(body: bytes, what: str) -> None:
     # The fast decoder keeps the last of two equal keys; something in front of this server may have read the first.
-    pairs: list[tuple[str, Any]] = json.loads(body, object_pairs_hook=list)
+    try:
+        pairs: list[tuple[str, Any]] = json.loads(body, object_pairs_hook=list)
+    except RecursionError:
+        raise malformed(f"{what} is nested too deeply") from None
     names = [name for name, _ in pairs]
     for name in NAMES:
         if names.count(name) > 1:

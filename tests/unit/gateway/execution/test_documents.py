@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from graphql import OperationDefinitionNode, build_schema, parse
+from graphql import OperationDefinitionNode, build_schema, get_introspection_query, parse
 
 from gateway.execution import documents
 from gateway.execution.documents import DocumentCache
@@ -151,6 +151,32 @@ def test_the_work_of_refusing_grows_with_the_text_and_not_with_what_it_means(
 
     assert few < 20_000
     assert most - many == pytest.approx(2 * (many - few), rel=0.1)
+
+
+def test_fields_that_are_selected_over_and_over_are_refused_before_all_are_compared() -> None:
+    cache = DocumentCache(whole_graph().graphql_schema)
+
+    def refusal(times: int) -> str:
+        return refused(cache, f"{{ posts {{ nodes {{ {'replies(first: 1) { nodes { id } } ' * times} }} }} }}")
+
+    cache.prepare(OperationRequest("{ posts { nodes { " + "author { handle } " * 20 + "} } }"))
+    assert refusal(330) == "QUERY_TOO_COMPLEX"
+    assert cache.prepare(OperationRequest(get_introspection_query())).kind == "query"
+
+
+def test_entities_of_a_default_value_count() -> None:
+    schema = whole_graph().graphql_schema
+    them = ", ".join(f'{{__typename: "User", id: "usr_{n}"}}' for n in range(50))
+    asked = "{ _entities(representations: %s) { ... on User { handle } } }"
+    written, default = asked % f"[{them}]", f"query ($them: [_Any!]! = [{them}]) {asked % '$them'}"
+    sizes = []
+    for text in (written, default):
+        document = parse(text)
+        (operation,) = document.definitions
+        assert isinstance(operation, OperationDefinitionNode)
+        sizes.append(check_limits(schema, document, operation, {}).cost)
+
+    assert sizes[0] == sizes[1] > 50
 
 
 def test_the_size_bounds_objects_and_reads() -> None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import gc
+import sys
+from collections import Counter
+from types import FrameType
 from typing import Any
 
 import pytest
 from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, graphql_sync, parse
 
+from gateway.execution import tallies
+from gateway.execution.executor import GraphExecutor
 from gateway.execution.limits import check_limits
-from gateway.execution.tallies import Tallies
+from gateway.execution.requests import OperationRequest, RequestError
+from gateway.execution.tallies import Tallies, Tally
 from schema.graph import whole_graph
+from tests.differential import graphs
+from tests.differential.worlds import World
 
 SCHEMA = build_schema("""
     type Query { me: Person  people(first: Int): People!  found: [Thing]  grid: [[Person]] }
@@ -84,39 +92,110 @@ def test_fields_that_ask_weigh_as_much_as_in_the_measure() -> None:
     assert Tallies(schema).count(document, operation, None) == 0
 
 
+def tallies_made(query: str, data: dict[str, Any], schema: GraphQLSchema = SCHEMA) -> tuple[int, int]:
+    """How many tallies were made to count this answer, and what it costs."""
+    document = parse(query)
+    (operation,) = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
+    counting, made = Tallies(schema), Counter[str]()
+
+    def called(frame: FrameType, event: str, _argument: object) -> None:
+        made[event] += frame.f_code is Tally.__init__.__code__
+
+    sys.setprofile(called)
+    try:
+        cost = counting.count(document, operation, data)
+    finally:
+        sys.setprofile(None)
+    return made["call"], cost
+
+
 def test_fragments_that_double_make_one_tally_a_level() -> None:
-    levels = 15
+    levels = 12
     doubled = " ".join(
         f"fragment F{n} on Person {{ best {{ ...F{n + 1} }} friends {{ nodes {{ ...F{n + 1} }} }} }}"
         for n in range(levels)
     )
-    document = parse(f"{{ me {{ ...F0 }} }} {doubled} fragment F{levels} on Person {{ name }}")
+    person: dict[str, Any] = {"name": "Ann"}
+    for _ in range(levels):
+        person = {"best": person, "friends": {"nodes": [person]}}
+
+    made, cost = tallies_made(f"{{ me {{ ...F0 }} }} {doubled} fragment F{levels} on Person {{ name }}", {"me": person})
+
+    assert made <= 3 * (levels + 1)
+    assert cost > 2**levels
+
+
+def subsets(levels: int, first: int) -> str:
+    """What is selected of a post differs on each of the two ways from every level to the next."""
+    fragments = []
+    for level in range(levels):
+        for n in range(level + 1):
+            one, two = (f"...F{level + 1}_{m}" if level + 1 < levels else "id" for m in (0 if n == 0 else n + 1, 1))
+            both, other = (f"{one} {two}", one) if n == 0 else (one, one)
+            fragments.append(f"fragment F{level}_{n} on Post {{ replyTo {{ {both} }} quoteOf {{ {other} }} }}")
+    return f"{{ posts(first: {first}) {{ nodes {{ ...F0_0 }} }} }} {' '.join(fragments)}"
+
+
+def test_what_an_answer_does_not_hold_costs_nothing_to_count() -> None:
+    schema = whole_graph().graphql_schema
+    post: dict[str, Any] = {"replyTo": None, "quoteOf": {"replyTo": None, "quoteOf": None}}
+
+    assert tallies_made(subsets(18, 1), {"posts": {"nodes": []}}, schema)[0] == 2
+    assert tallies_made(subsets(18, 1), {"posts": {"nodes": [post]}}, schema)[0] == 4
+
+
+def test_so_many_tallies_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema, post = whole_graph().graphql_schema, {"id": "post_1"}
+    for _ in range(7):
+        post = {"replyTo": post, "quoteOf": post}  # type: ignore[dict-item]
+    query = subsets(8, 1)
+    _, cost = tallies_made(query, {"posts": {"nodes": [post]}}, schema)
+
+    monkeypatch.setattr(tallies, "MAX_TALLIES", 5)
+
+    assert tallies_made(query, {"posts": {"nodes": [post]}}, schema)[1] == cost
+
+
+def test_a_page_of_none_hides_nothing() -> None:
+    schema = whole_graph().graphql_schema
+    document = parse(subsets(16, 0))
     (operation,) = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
-    tallies = Tallies(SCHEMA)
 
-    tallies.count(document, operation, {"me": None})
+    with pytest.raises(RequestError, match="values of objects"):
+        check_limits(schema, document, operation, {})
 
-    seen: set[int] = set()
-    pending = [tally for _, tally in tallies._known.values()]
-    while pending:
-        if id(tally := pending.pop()) not in seen:
-            seen.add(id(tally))
-            pending += [below for _, below in tally.below]
-    assert len(seen) <= 3 * (levels + 1)
+
+@pytest.mark.parametrize(("failing", "is_all_paid"), [("boss", True), ("person", False)])
+async def test_what_an_error_took_away_is_paid(failing: str, is_all_paid: bool) -> None:
+    class FailingWorld(World):
+        def fail(self, place: str) -> None:
+            if place == failing:
+                raise RuntimeError
+
+    world = FailingWorld(1, 0)
+    executor = GraphExecutor(graphs.whole_graph(), lambda *_: None)
+    query = '{ people { followers(first: 6) { nodes { rank } } } boss { name } person(id: "person_1") { name } }'
+    prepared = executor.prepare(OperationRequest(query, persisted=True))
+
+    answer = await executor.execute(prepared, graphs.context_of(world))
+
+    assert answer["errors"]
+    assert (answer["data"] is None) is is_all_paid
+    assert (executor.cost(prepared, answer) == prepared.cost) is is_all_paid
 
 
 def test_a_tally_is_made_once_and_forgotten_with_its_operation() -> None:
-    tallies = Tallies(SCHEMA)
+    counting = Tallies(SCHEMA)
     documents = [parse(f"query Q{n} {{ me {{ name }} }}") for n in range(20)]
 
     def count_all() -> None:
         for document in documents * 2:
             (operation,) = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
-            tallies.count(document, operation, {"me": {"name": "Ann"}})
+            counting.count(document, operation, {"me": {"name": "Ann"}})
 
     count_all()
-    made = len(tallies)
+    made = len(counting)
     documents.clear()
     gc.collect()
 
-    assert (made, len(tallies)) == (20, 0)
+    assert (made, len(counting)) == (20, 0)

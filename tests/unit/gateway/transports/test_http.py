@@ -121,6 +121,7 @@ async def test_a_partial_answer_is_294(client: httpx.AsyncClient) -> None:
         (b'{"query":7}', "'query' must be a string, not a number"),
         (b'{"query":"{ hello }","query":"{ rings }"}', "'query' twice"),
         (b'{"query":"{ hello }","variables":{},"variables":null}', "'variables' twice"),
+        (b'{"query":"","query":"","x":' + b"[" * 1000 + b"]" * 1000 + b"}", "nested too deeply"),
         (b'{"query":"{ hello }","variables":[]}', "'variables' must be an object, not an array"),
         (b'{"query":"{ hello }","variables":"{}"}', "'variables' must be an object, not a string"),
         (b'{"query":"{ hello }","operationName":7}', "'operationName' must be a string"),
