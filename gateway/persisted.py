@@ -111,6 +111,9 @@ class Documents:
             await self._shelf.keep(id, text)
 
     def _remember(self, id: str, text: str) -> bool:
+        if id in self._registered:
+            # Another request has brought it meanwhile.
+            return True
         size = len(text.encode())
         if size > MAX_REGISTERED_DOCUMENT_BYTES:
             return False

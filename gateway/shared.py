@@ -75,7 +75,12 @@ class DocumentShelf:
 
     async def find(self, id: str) -> str | None:
         """The text of a document, or None."""
-        return await documents.find(self._database, id)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await documents.find(self._database, id)
+        except Exception as failure:
+            _log.warning("document_not_found_out", error=type(failure).__name__)
+            return None
 
     async def keep(self, id: str, text: str) -> None:
         """Keep a document for the others."""

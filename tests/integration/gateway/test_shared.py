@@ -122,3 +122,30 @@ async def test_a_document_is_remembered_once_it_was_found(database: Database) ->
     assert second.request(named).query == text
     await second.fetch(named)
     await second.fetch(Parameters(None, "sha256:nonsense", True, None, {}, {}))
+
+
+async def test_a_document_that_all_ask_for_at_once_is_remembered_once(database: Database) -> None:
+    texts = [f"{{ __typename }} # {n} {'x' * 15_000}" for n in range(2)]
+    shelf = DocumentShelf(database, utc_now)
+    for text in texts:
+        await shelf.keep(document_id(text), text)
+    documents = Documents({}, automatic=True, shelf=shelf)
+    large, other = (Parameters(None, document_id(text), True, None, {}, {}) for text in texts)
+
+    # Counted each time, it would fill all that there is room for.
+    await asyncio.gather(*(documents.fetch(large) for _ in range(600)))
+    await documents.fetch(other)
+
+    assert [documents.request(each).query for each in (large, other)] == texts
+
+
+async def test_a_document_that_cannot_be_looked_for_is_not_found(database: Database) -> None:
+    documents = Documents({}, automatic=True, shelf=DocumentShelf(database, utc_now))
+    await database.close()
+    named = Parameters(None, document_id("{ __typename }"), True, None, {}, {})
+
+    await documents.fetch(named)
+
+    with pytest.raises(RequestError) as refused:
+        documents.request(named)
+    assert refused.value.code == "PERSISTED_QUERY_NOT_FOUND"
