@@ -31,7 +31,8 @@ class _Watched:
     members: frozenset[str]
     until: float
     said_at: float = float("-inf")
-    said: frozenset[str] = frozenset()
+    # None where nobody knows what was heard.
+    said: frozenset[str] | None = frozenset()
 
 
 class Presence(Background):
@@ -130,11 +131,10 @@ class Presence(Background):
         is_news = here != watched.said or (here and watched.said_at == float("-inf"))
         if not is_news:
             return
-        said = watched.said
         # Before it is told: who calls meanwhile has not heard it, and makes it due again.
         watched.said, watched.said_at = here, now
         try:
             await publish(self._database, PRESENCE, id, {"process_id": self._process_id, "here": sorted(here)})
         except Exception:
-            watched.said, watched.said_at = said, float("-inf")
+            watched.said, watched.said_at = None, float("-inf")
             raise

@@ -173,6 +173,30 @@ async def test_who_went_while_nothing_could_be_written_is_said_to_have_gone_at_t
     assert seen(went) == [(ann, False)]
 
 
+async def test_what_was_perhaps_not_heard_is_said_again_at_the_next_call(
+    one: Process, two: Process, mongodb_uri: str
+) -> None:
+    ann, bob = await people(one.database, "ann", "bob")
+    id = (await talk(one.ctx, ann, bob))["_id"]
+    call: Document = {"channel": PRESENCE, "topic": id, "people": [ann, bob], "is_first": False}
+    with MongoClient[Document](mongodb_uri) as client:
+        signals = client[one.database.name]
+        await asyncio.to_thread(signals.command, "collMod", SIGNALS, validator={"_id": {"$type": "int"}})
+        two.presence.called(call)
+        two.asked()
+        with two.presence.here(ann):
+            await until(lambda: "insert" in two.commands)
+        await asyncio.to_thread(signals.command, "collMod", SIGNALS, validator={})
+
+    # That ann is here may have been heard, for all that anybody knows.
+    two.presence.called(call)
+    async with asyncio.timeout(PATIENCE_S):
+        while not (said := await one.database.find(SIGNALS, {"channel": PRESENCE}, limit=10)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    assert [row["message"]["here"] for row in said] == [[]]
+
+
 async def test_who_changes_the_process_was_here_all_the_while(one: Process, two: Process) -> None:
     ann, bob, cem = await people(one.database, "ann", "bob", "cem")
     id = (await talk(one.ctx, ann, bob, cem))["_id"]
