@@ -38,6 +38,10 @@ class LostEndpoint(Exception):
     """The endpoint is disabled or gone, or another process delivers to it now."""
 
 
+class _NotNowError(Exception):
+    """It must not be begun any more, or not under this lease."""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What all deliverers of a process share."""
@@ -139,11 +143,15 @@ class Deliverer:
 
     async def _work(self, merchant_ids: Sequence[str]) -> float:
         """Deliver all that is due; how many seconds later to look again, if nothing happens before."""
+        try:
+            return await self._deliver(merchant_ids)
+        except _NotNowError:
+            return NO_LEASE_PAUSE_S
+
+    async def _deliver(self, merchant_ids: Sequence[str]) -> float:
         ctx = self._means.make_context()
         endpoint = await self._adopted(ctx)
         for message in await webhooks.queued_messages(ctx, endpoint, merchant_ids):
-            if not self._can_start():
-                return NO_LEASE_PAUSE_S
             await self._send_once(ctx, endpoint, message)
         while not self.is_ending:
             wait_s = _until_due(ctx, endpoint)
@@ -156,8 +164,6 @@ class Deliverer:
             if not messages:
                 return IDLE_S * (0.75 + self._means.jitter() / 2)
             for message in messages:
-                if not self._can_start():
-                    return NO_LEASE_PAUSE_S
                 changed = await self._send_next(ctx, endpoint, message)
                 if changed is None or self._is_stale:
                     return 0
@@ -166,8 +172,9 @@ class Deliverer:
                     break
         return 0
 
-    def _can_start(self) -> bool:
-        return not self.is_ending and self._may_start()
+    def _check_start(self) -> None:
+        if self.is_ending or not self._may_start():
+            raise _NotNowError
 
     async def _adopted(self, ctx: Context) -> EndpointDocument:
         endpoint = await store.adopt(ctx.database, self.endpoint_id, self._term)
@@ -215,10 +222,13 @@ class Deliverer:
         return changed  # type: ignore[return-value]  # the same keys
 
     async def _attempt(self, ctx: Context, endpoint: EndpointDocument, message: Message) -> AttemptDocument:
+        self._check_start()
         if message.body is None:
             return _not_sent(ctx, AttemptError.FORBIDDEN)
         secrets = webhooks.valid_secrets(ctx.keys.master, endpoint, ctx.now())
         async with self._means.lanes.place(is_slow=self._is_slow):
+            # It may have waited long for its place.
+            self._check_start()
             attempt = await self._sender.send(endpoint["url"], message.delivery["_id"], message.body, secrets)
         self._is_slow = attempt["error"] is not None or attempt["duration_ms"] >= SLOW_FROM_MS
         return attempt

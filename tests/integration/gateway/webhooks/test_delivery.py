@@ -223,6 +223,37 @@ async def test_what_is_under_way_when_its_endpoint_is_disabled_is_written_down(o
     assert receiver.connections <= 2
 
 
+async def test_who_waits_for_a_place_and_is_disabled_meanwhile_sends_nothing(office: Office) -> None:
+    answering = asyncio.Event()
+
+    async def held(request: Received, writer: asyncio.StreamWriter) -> None:
+        await answering.wait()
+        writer.write(OK)
+        await writer.drain()
+
+    one_place = Lanes(fast=1, slow=1)
+    await office.happen(1)
+    (earlier,) = await office.feed()
+    async with (
+        receiving(held) as slow,
+        receiving() as other,
+        office.worker(timeout_s=60, lease_ttl_s=120, lanes=one_place),
+    ):
+        first = await office.endpoint(slow.url)
+        await office.happen(1)
+        await slow.has(1)
+        second = await office.endpoint(other.url, after=earlier["cursor"])
+        # It comes to wait for the place, and then the worker hears that it must not.
+        await asyncio.sleep(0.3)
+        await webhooks.update_endpoint(office.ctx, endpoint_id=second.endpoint["_id"], enabled=False)
+        await asyncio.sleep(0.3)
+        answering.set()
+        await office.logged(first, lambda log: [each["state"] for each in log] == ["DELIVERED"])
+        await asyncio.sleep(0.3)
+
+    assert other.got == []
+
+
 async def test_a_replay_that_is_asked_for_while_another_hangs_is_sent(office: Office) -> None:
     answering = asyncio.Event()
 
