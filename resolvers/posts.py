@@ -135,7 +135,7 @@ async def create_post(
     key = checked_client_id(client_id, "clientId")
     if key is not None and (earlier := await store.by_client_id(ctx.database, author_id, key)) is not None:
         # Whoever asks again may do so because the first time broke off before anybody was told.
-        await _tell_of(ctx, earlier, *await by_id(ctx, [earlier["reply_to_id"] or "", earlier["quote_of_id"] or ""]))
+        await _tell_again(ctx, earlier)
         return earlier
     parent, quoted, mentioned, _ = await asyncio.gather(
         _existing(ctx, reply_to_id, "There is no post to reply to"),
@@ -246,6 +246,14 @@ async def _tell_of(ctx: Context, made: Document, parent: Document | None, quoted
     await asyncio.gather(
         *(notify(ctx, user_id=id, kind=kind, actor_id=author_id, subject_id=post_id) for id, kind in told.items())
     )
+
+
+async def _tell_again(ctx: Context, made: Document) -> None:
+    """The same notices; none where a post that was a reason is gone: another reason would make a second one of it."""
+    reasons = [made["reply_to_id"], made["quote_of_id"]]
+    parent, quoted = await by_id(ctx, [id or "" for id in reasons])
+    if [id is not None for id in reasons] == [parent is not None, quoted is not None]:
+        await _tell_of(ctx, made, parent, quoted)
 
 
 def _check_id(post_id: str) -> None:

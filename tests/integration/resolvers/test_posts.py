@@ -177,12 +177,15 @@ class TestWriting:
         ann, bob, cid, dee = people
         of_bob = await posts.create_post(ask(bob), text="first")
         of_cid = await posts.create_post(ask(cid), text="second")
-        again: dict[str, Any] = {"text": "@dee", "reply_to_id": of_bob["_id"], "quote_of_id": of_cid["_id"]}
+        again: dict[str, Any] = {"text": "@bob @dee", "reply_to_id": of_bob["_id"], "quote_of_id": of_cid["_id"]}
         made = await posts.create_post(ask(ann), **again, client_id="k")
         # As a process leaves it that dies between the two.
         await database.delete_many("notifications", {})
 
         await posts.create_post(ask(ann), **again, client_id="k")
+        await posts.create_post(ask(ann), **again, client_id="k")
+        # Nor is a second reason found where the first is gone.
+        await posts.delete_post(ask(bob), post_id=of_bob["_id"])
         await posts.create_post(ask(ann), **again, client_id="k")
 
         assert await notices(database, bob) == [("reply", ann, made["_id"])]
