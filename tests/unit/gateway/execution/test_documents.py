@@ -159,7 +159,11 @@ def test_fields_that_are_selected_over_and_over_are_refused_before_all_are_compa
     def refusal(times: int) -> str:
         return refused(cache, f"{{ posts {{ nodes {{ {'replies(first: 1) { nodes { id } } ' * times} }} }} }}")
 
-    cache.prepare(OperationRequest("{ posts { nodes { " + "author { handle } " * 20 + "} } }"))
+    author = "author { id handle displayName }"
+    of_each = f"id text likeCount {author} replyTo {{ id text {author} }}"
+    fragments = " ".join(f"fragment F{n} on Post {{ {of_each} }}" for n in range(30))
+    spreads = " ".join(f"...F{n}" for n in range(30))
+    assert cache.prepare(OperationRequest(f"{{ posts {{ nodes {{ {spreads} }} }} }} {fragments}")).kind == "query"
     assert refusal(330) == "QUERY_TOO_COMPLEX"
     assert cache.prepare(OperationRequest(get_introspection_query())).kind == "query"
 
