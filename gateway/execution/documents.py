@@ -30,8 +30,8 @@ MAX_CACHED_BYTES: Final = 64 * 1024 * 1024
 BYTES_PER_TOKEN: Final = 600
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MAX_VALIDATION_ERRORS: Final = 20
-# What comparing fields that may be merged may cost, in graphql-core's own units of some 1.5 µs, in place of 500,000: thirty
-# fragments that all select a post with its author and what it replies to need 22,000.
+# What comparing fields that may be merged may cost, in graphql-core's own units of some 1.5 µs; its limit is 500,000.
+# Thirty fragments that all select a post with its author and what it replies to need 22,000.
 MAX_MERGING_COST: Final = 50_000
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = MAX_MERGING_COST
 # For how many page sizes the cost of one document is remembered.
