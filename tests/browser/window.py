@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route, expect
 
-ANSWER_TIMEOUT_MS = 20_000
+ANSWER_TIMEOUT_MS = 60_000
+expect.set_options(timeout=ANSWER_TIMEOUT_MS)
 MODEL_VALUE = """name => {
   const models = globalThis.__MONACO?.editor.getModels() ?? [];
   return models.find(model => model.uri.path.endsWith(name))?.getValue() ?? "";

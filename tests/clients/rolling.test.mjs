@@ -15,7 +15,7 @@ import { createClient } from 'graphql-ws';
 import { bearer, conversationOfAliceAndBob, say, WebSocket } from './town.mjs';
 
 const MESSAGES = 60;
-const WAIT_MS = 50_000;
+const WAIT_MS = 120_000;
 const AGORA = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '.venv', 'bin', 'agora');
 const ADDED = `subscription Added($id: ID!, $after: Cursor) {
   messageAdded(conversationId: $id, after: $after) { cursor message { seq text } }

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 30_000;
-const TEST_TIMEOUT_MS = 60_000;
+const TEST_TIMEOUT_MS = 180_000;
 const PEOPLE = ['alice', 'bob', 'carol', 'pay-watch'];
 
 const here = dirname(fileURLToPath(import.meta.url));

@@ -36,8 +36,8 @@ async def test_tokens_end_and_who_signs_in_again_is_new(town: Town) -> None:
     gone = await newcomer(town)
     old_token, first = town.authorization(gone), (await town.ask(gone, WHO))["viewer"]["user"]
 
-    erased_at = time.time()
     await erase_person(town.gateway.contexts.of_viewer(), first["id"])
+    erased_at = time.time()
 
     async with asyncio.timeout(PATIENCE_S):
         while not await is_refused(town, old_token):  # noqa: ASYNC110

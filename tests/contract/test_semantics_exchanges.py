@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from datastores import ledger
+from datastores.clock import utc_now
 from gateway.demo.script import PARTNER
 from tests.contract.acts import attempt, codes, done, eur, key, newcomer, refused
 from tests.contract.town import Town
@@ -122,8 +123,9 @@ async def test_a_replay_is_the_same_answer(town: Town) -> None:
 async def test_a_quote_that_has_expired_stays_refused(town: Town) -> None:
     one = await newcomer(town, funds="200.00")
     made = await quote(town, one, sellAmount="100.00")
-    long_ago = {"$set": {"expires_at": datetime.fromisoformat("2026-01-01")}}
-    await town.gateway.database.update_one("quotes", {"_id": made["id"]}, long_ago)
+    # Long ago would be too long: quotes that nobody used are deleted after an hour.
+    lately = {"$set": {"expires_at": utc_now() - timedelta(minutes=1)}}
+    await town.gateway.database.update_one("quotes", {"_id": made["id"]}, lately)
 
     first, again = [await swap(town, one, made["id"], "k") for _ in range(2)]
 

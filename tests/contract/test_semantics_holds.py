@@ -168,7 +168,7 @@ async def test_given_back_what_was_not_captured(town: Town) -> None:
 
 async def test_the_sweeper_gives_back_what_is_overdue_and_the_payer_hears_of_it(town: Town) -> None:
     one, other = await newcomer(town, funds="10.00"), await newcomer(town)
-    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    soon = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
     made = await hold(town, one, other, expiresAt=soon)
     id = made["transfer"]["id"]
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from datastores.local.launch import launch
 from datastores.local.programs import HOST
 
-START_TIMEOUT_S: Final = 10.0
+START_TIMEOUT_S: Final = 60.0
 END_TIMEOUT_S: Final = 100.0
 POLL_S: Final = 0.02
 

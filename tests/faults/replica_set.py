@@ -21,7 +21,10 @@ NODES: Final = 3
 ELECTION_TIMEOUT_MS: Final = 2_000
 HEARTBEAT_TIMEOUT_S: Final = 2
 HEALTHY_TIMEOUT_S: Final = 90.0
-STEP_DOWN_S: Final = 10
+STEP_DOWN_S: Final = 40
+# How long the primary waits for the others first, while it takes no writes: as long as they need.
+CATCH_UP_S: Final = 30
+SOCKET_TIMEOUT_MS: Final = 60_000
 POLL_S: Final = 0.1
 
 
@@ -37,7 +40,7 @@ class Node:
         self.place = f"{host}:{port}"
         self.child = Child(folder, f"node{number}", [*prefix, *served])
         self.client: Client = AsyncMongoClient(
-            host, port, directConnection=True, serverSelectionTimeoutMS=1_000, socketTimeoutMS=5_000
+            host, port, directConnection=True, serverSelectionTimeoutMS=1_000, socketTimeoutMS=SOCKET_TIMEOUT_MS
         )
 
 
@@ -105,7 +108,7 @@ class ReplicaSet:
 
     async def step_down(self, node: Node) -> None:
         """Make the primary hand over in order."""
-        await node.client.admin.command({"replSetStepDown": STEP_DOWN_S, "secondaryCatchUpPeriodSecs": 5})
+        await node.client.admin.command({"replSetStepDown": STEP_DOWN_S, "secondaryCatchUpPeriodSecs": CATCH_UP_S})
 
     async def _is_healthy(self) -> bool:
         hellos = [await self._hello(node) for node in self.nodes]

@@ -12,7 +12,7 @@ import pytest_asyncio
 from datastores.mongo import Driver
 from tests.contract.town import Town, open_planted
 from tests.federation.fronts import Front
-from tests.federation.place import SUBGRAPH_TIMEOUT_S, Place
+from tests.federation.place import SUBGRAPH_TIMEOUT_S, Place, feeds_at_most, until
 from tests.rides_service import rides_service
 from tests.topologies import ROUTERS
 from tests.topologies.routers import router
@@ -44,3 +44,11 @@ async def place(
         first = routers[ROUTERS[0]]
         town = Town(planted.gateway, planted.issuer, first.url, first.websocket_url or "", planted.http, programs)
         yield Place(town, routers, fronts, service, planted.environment, folder)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def nothing_left(place: Place) -> AsyncIterator[None]:
+    """Afterwards no feed is open in the subgraphs that was not before: the next test counts them."""
+    before = await place.town.feeds()
+    yield
+    await until(lambda: feeds_at_most(place.town, before), "all feeds are closed")

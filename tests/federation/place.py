@@ -21,8 +21,9 @@ from tests.rides_service import RidesService
 from tests.topologies.processes import Program
 from tests.topologies.routers import Router
 
-WAIT_S: Final = 20.0
-SUBGRAPH_TIMEOUT_S: Final = 3
+WAIT_S: Final = 60.0
+SILENCE_S: Final = 20.0
+SUBGRAPH_TIMEOUT_S: Final = 5
 WITH_VIEWER: Final = frozenset(domain.name for domain in DOMAINS if Viewer in domain.fields)
 
 
@@ -49,7 +50,7 @@ class Place:
 
 
 async def until(is_so: Callable[[], Any], what: str) -> None:
-    """Wait until `is_so` says so, awaited where it is a coroutine; fails after 20 s."""
+    """Wait until `is_so` says so, awaited where it is a coroutine; fails after 60 s."""
     try:
         async with asyncio.timeout(WAIT_S):
             while True:
@@ -77,6 +78,16 @@ async def socket_of(
         payload = {"query": document, "variables": variables}
         await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
         yield Events(socket, refuses_by_next=True)
+
+
+async def feeds_above(town: Town, before: int) -> bool:
+    """Whether more feeds are open in the subgraphs."""
+    return await town.feeds() > before
+
+
+async def feeds_at_most(town: Town, before: int) -> bool:
+    """Whether no more feeds are open in the subgraphs."""
+    return await town.feeds() <= before
 
 
 @asynccontextmanager
@@ -110,7 +121,7 @@ async def results_of_stream(town: Town, who: str | None, document: str, **variab
     """All results of a subscription as server-sent events, until it ends, breaks off or has said nothing for 20 s."""
     found: list[dict[str, Any]] = []
     with suppress(httpx.TransportError, TimeoutError):
-        async with asyncio.timeout(WAIT_S), stream_of(town, who, document, **variables) as results:
+        async with asyncio.timeout(SILENCE_S), stream_of(town, who, document, **variables) as results:
             async for result in results:
                 found.append(result)  # noqa: PERF401  # what came before it broke off counts
     return found
@@ -120,7 +131,7 @@ async def events_until_end(events: Events) -> list[dict[str, Any]]:
     """The messages until the socket or the subscription ends."""
     messages: list[dict[str, Any]] = []
     with suppress(OSError, EOFError):
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(SILENCE_S):
             while not messages or messages[-1]["type"] not in ("complete", "error"):
                 messages.append(await events.message())
     return messages

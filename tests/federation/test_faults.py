@@ -13,16 +13,16 @@ import pytest
 from tests.contract.acts import say
 from tests.contract.town import Town
 from tests.federation.fronts import Weather
-from tests.federation.place import Place, events_until_end, results_of_stream, socket_of, until
-from tests.federation.test_subscriptions import (
-    BALANCES,
-    MESSAGES,
-    chat_of,
+from tests.federation.place import (
+    Place,
+    events_until_end,
     feeds_above,
     feeds_at_most,
-    paid,
-    told,
+    results_of_stream,
+    socket_of,
+    until,
 )
+from tests.federation.test_subscriptions import BALANCES, MESSAGES, chat_of, paid, told
 from tests.topologies import ROUTERS
 from tests.topologies.subgraphs import subgraph
 
@@ -112,6 +112,7 @@ async def test_a_killed_subgraph_is_missed_until_another_is_there(place: Place) 
         await until(lambda: answers_whole(town), "the router has recovered")  # noqa: B023
 
 
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("name", LIVE)
 class TestWhileSubscribed:
     @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.value)

@@ -9,7 +9,15 @@ import pytest
 
 from tests.contract.acts import done, eur, key, newcomer, say, talk
 from tests.contract.town import Town
-from tests.federation.place import SUBGRAPH_TIMEOUT_S, Place, first_of_stream, socket_of, until
+from tests.federation.place import (
+    SUBGRAPH_TIMEOUT_S,
+    Place,
+    feeds_above,
+    feeds_at_most,
+    first_of_stream,
+    socket_of,
+    until,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LIVE = ("hive", "grafbase")
@@ -33,6 +41,7 @@ def told(result: Any) -> tuple[str, str]:
     return message["text"], message["sender"]["handle"]
 
 
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("name", LIVE)
 class TestThroughRouters:
     @pytest.mark.parametrize("in_handshake", [False, True], ids=["connection_init", "header"])
@@ -127,14 +136,6 @@ class TestThroughRouters:
             listening.cancel()
 
         await until(lambda: feeds_at_most(town, before), "the feed is closed")
-
-
-async def feeds_above(town: Town, before: int) -> bool:
-    return await town.feeds() > before
-
-
-async def feeds_at_most(town: Town, before: int) -> bool:
-    return await town.feeds() <= before
 
 
 async def paid(town: Town) -> str:

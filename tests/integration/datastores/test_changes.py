@@ -75,7 +75,7 @@ async def tailing(database: Database, record: Record, collection: str = "journal
         yield
     finally:
         task.cancel()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(LIMIT_S):
             with suppress(asyncio.CancelledError):
                 await task
 

@@ -35,6 +35,12 @@ class Local:
         return self.id
 
 
+@pytest.fixture(autouse=True)
+def _long_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that does other things as well a turn may not be renewed for a while."""
+    monkeypatch.setattr(turns, "LEASE_S", LIMIT_S)
+
+
 @pytest.fixture
 async def loops(bare_database: Database) -> AsyncIterator[tuple[CommitLoops, CommitLoops]]:
     async with CommitLoops(bare_database) as one, CommitLoops(bare_database) as other:
@@ -111,10 +117,7 @@ async def test_batches_that_were_decided_ahead_wait_for_both_as_well(
     assert host.statistics.batches - before <= 24
 
 
-async def test_who_always_wins_learns_that_another_has_the_turn(
-    loops: tuple[CommitLoops, CommitLoops], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turns, "LEASE_S", LIMIT_S)
+async def test_who_always_wins_learns_that_another_has_the_turn(loops: tuple[CommitLoops, CommitLoops]) -> None:
     host, winner = contended(loops[0]), loops[1]["ledger"]
     await opened(host, 1, "first")
 

@@ -102,7 +102,7 @@ async def test_a_town_is_planted_served_left_and_found_again(tmp_path: Path) -> 
     async with dev(folder) as first:
         text = "".join(first.lines)
         token = next(line.split()[1] for line in first.lines if line.strip().startswith("alice"))
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             answer = await http.post(
                 first.address,
                 json={"query": "{ viewer { user { handle } homeTimeline(first: 5) { nodes { id } } } }"},
@@ -123,7 +123,7 @@ async def test_a_town_is_planted_served_left_and_found_again(tmp_path: Path) -> 
         code = await first.stop()
     left = processes_in(folder)
     async with dev(folder) as second:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             again = await http.post(
                 second.address,
                 json={"query": "{ viewer { homeTimeline(first: 5) { nodes { id } } } }"},
@@ -156,7 +156,7 @@ async def test_a_town_is_planted_served_left_and_found_again(tmp_path: Path) -> 
 
 
 async def test_a_lively_town_has_something_to_show(tmp_path: Path) -> None:
-    async with dev(tmp_path / "data", "--lively") as town, httpx.AsyncClient() as http:
+    async with dev(tmp_path / "data", "--lively") as town, httpx.AsyncClient(timeout=60) as http:
         token = next(line.split()[1] for line in town.lines if line.strip().startswith("carol"))
         query = {"query": "{ paymentEvents(first: 100) { nodes { seq } } posts(first: 1) { nodes { id } } }"}
         headers = {"Authorization": f"Bearer {token}"}

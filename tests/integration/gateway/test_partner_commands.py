@@ -26,7 +26,7 @@ PAY = """mutation ($input: TransferFundsInput!) { transferFunds(input: $input) {
 async def ask(town: Running, token: str, document: str, **variables: Any) -> Any:
     """The whole answer."""
     body = {"query": document, "variables": variables}
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         response = await http.post(town.address, json=body, headers={"Authorization": f"Bearer {token}"})
     return response.json()
 

@@ -222,11 +222,12 @@ async def test_it_stops_as_a_whole(supervisor: Supervisor) -> None:
 
 
 async def test_whoever_comes_while_it_stops_is_not_kept_waiting(supervisor: Supervisor) -> None:
-    refused = 0
+    refused, is_over = 0, False
 
     supervisor.process.terminate()
     async with httpx.AsyncClient(timeout=10) as http:
-        while supervisor.process.returncode is None:
+        while not is_over:
+            is_over = supervisor.process.returncode is not None
             # An answer, a 503 or no connection: all of them at once, and none of them a time-out.
             try:
                 await http.get(supervisor.url.replace("/graphql", "/livez"), headers={"Connection": "close"})

@@ -254,7 +254,7 @@ async def test_more_than_is_erased_at_once(database: Database, ask: Ask) -> None
 
 async def test_requests_whose_time_is_over_are_ended_as_such(database: Database, ask: Ask) -> None:
     ann, bob, _ = await lively(database, ask)
-    soon = ask(ann).now() + timedelta(seconds=1)
+    soon = ask(ann).now() + timedelta(seconds=4)
     await wallets.request_payment(
         ask(ann), idempotency_key=key(), payer_id=bob, amount=amount("9"), memo="late", expires_at=soon
     )

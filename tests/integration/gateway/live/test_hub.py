@@ -24,7 +24,7 @@ from gateway.live import MAX_QUEUED, Hub, hub
 from resolvers.context import Context, MissedRowsError
 from resolvers.streams import follow, signals
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 LOGS = {"journal": lambda row: row["topics"], **signals_store.LOGS}
 
 

@@ -230,8 +230,9 @@ async def test_a_look_costs_a_call_and_an_answer_of_each_process_where_somebody_
     with two.presence.here(ann), two.presence.here(cem):
         async with listening(conversations.presence(one.ctx(bob), conversation_id=id), one.hub) as listener:
             await listener.hear(2)
+            told = await signals_of(one.database)
 
-    assert await signals_of(one.database) == {CALLS: 1, "presence": 1}
+    assert told == {CALLS: 1, "presence": 1}
 
 
 async def test_typing_is_told_while_somebody_looks_in_another_process_and_not_after(one: Process, two: Process) -> None:

@@ -20,8 +20,8 @@ from gateway.webhooks.worker import WebhookWorker
 from resolvers.context import Context
 from resolvers.webhooks import Schedule
 
-LEASE_TTL_S = 4.0
-TIMEOUT_S = 1.0
+LEASE_TTL_S = 7.0
+TIMEOUT_S = 3.0
 
 
 async def main(uri: str, name: str, driver: Any) -> None:
