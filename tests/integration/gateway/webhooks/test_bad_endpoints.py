@@ -209,7 +209,8 @@ async def test_nobody_listens_or_is_found() -> None:
 
     assert await send(sender(), url) == (None, "CONNECTION")
     assert await send(sender(Guard(private=True, look_up=nobody)), "http://nobody.example/") == (None, "NAME")
-    assert await send(sender(Guard(private=True, look_up=late), timeout_s=0.5), "http://late.example/") == (None, "TIMEOUT")
+    impatient = sender(Guard(private=True, look_up=late), timeout_s=0.5)
+    assert await send(impatient, "http://late.example/") == (None, "TIMEOUT")
 
 
 class TestInside:
