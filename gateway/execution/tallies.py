@@ -91,7 +91,12 @@ class Tallies:
             return known[1]
         making = _Making(self._schema, document)
         tally, _ = making.tally(((operation.selection_set, self._schema.get_root_type(operation.operation)),))
-        self._known[key] = (weakref.ref(operation, lambda _gone: self._known.pop(key, None)), tally)
+
+        def forget(_gone: object) -> None:
+            del self._known[key]
+            making.forget()
+
+        self._known[key] = (weakref.ref(operation, forget), tally)
         return tally
 
 
@@ -114,6 +119,10 @@ class _Making:
         if is_kept:
             self._made[key] = tally
         return tally, is_kept
+
+    def forget(self) -> None:
+        """Let go of what was made: it has a way back to here, and would wait for a round of collection."""
+        self._made.clear()
 
     def _make(self, selections: Sequence[_Selection]) -> Tally:
         weights: dict[str, int] = {}

@@ -193,9 +193,19 @@ def test_a_tally_is_made_once_and_forgotten_with_its_operation() -> None:
             (operation,) = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
             counting.count(document, operation, {"me": {"name": "Ann"}})
 
-    count_all()
-    made = len(counting)
-    documents.clear()
-    gc.collect()
+    def all_tallies() -> set[int]:
+        return {id(each) for each in gc.get_objects() if isinstance(each, Tally)}
 
-    assert (made, len(counting)) == (20, 0)
+    gc.collect()
+    gc.disable()
+    try:
+        before = all_tallies()
+        count_all()
+        made = len(counting)
+        documents.clear()
+        # Nothing of them waits for a round of collection.
+        left = all_tallies() - before
+    finally:
+        gc.enable()
+
+    assert (made, len(counting), left) == (20, 0, set())
