@@ -6,6 +6,8 @@ import asyncio
 from types import TracebackType
 from typing import ClassVar, Self
 
+from datastores.tasks import cancelled
+
 
 class Background:
     """Runs `run` as a task of the name `task_name` while it is entered: use as `async with`.
@@ -28,5 +30,4 @@ class Background:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancelled([self._task])

@@ -15,6 +15,7 @@ import structlog
 from datastores import leases
 from datastores.ids import new_id
 from datastores.mongo import Database
+from datastores.tasks import cancelled
 from resolvers.chores import Chore
 from resolvers.context import Context
 
@@ -82,9 +83,7 @@ class Sweeper:
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=GRACE_S)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(late)
 
 
 class _Round:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from datastores.mongo import Database, Document
 from datastores.signals import publish
+from datastores.tasks import cancelled
 
 CALLS: Final = "attention"
 EVERYWHERE: Final = "everywhere"
@@ -49,8 +50,7 @@ class Renewals:
             if count > 1:
                 self._held[key] = (count - 1, task)
             else:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await cancelled([task])
 
 
 class Attention(Protocol):

@@ -13,6 +13,7 @@ from datastores.errors import GoingAwayError, SlowConsumerError, StreamGapError,
 from datastores.mongo import Document
 from datastores.paging import encode_cursor
 from datastores.signals import SIGNALS, topic_of
+from datastores.tasks import cancelled
 
 from .audiences import CaughtUpError
 from .context import Coalesce, Context, Feed, MissedRowsError
@@ -263,6 +264,4 @@ async def merged(*streams: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         if caught_up is not None:
             raise caught_up
     finally:
-        for task in pumps:
-            task.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+        await cancelled(pumps)

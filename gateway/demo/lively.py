@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import uuid4
 
 import structlog
 
+from datastores.tasks import cancelled
 from gateway.app import Gateway
 
 from . import operations as ops
@@ -31,9 +32,7 @@ async def live(gateway: Gateway) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await cancelled([task])
 
 
 async def _day(actors: Actors) -> None:

@@ -16,6 +16,7 @@ from datastores.changes import Topics, declared_logs, tail
 from datastores.clock import utc_now
 from datastores.errors import GoingAwayError, UnavailableError
 from datastores.mongo import Database, Document
+from datastores.tasks import cancelled
 from resolvers.context import Coalesce
 
 from .feeds import Feed
@@ -134,10 +135,10 @@ class Hub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
-        results = await asyncio.gather(*self._tails, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                _log.error("a change stream ended by itself", exc_info=result)
+        await cancelled(self._tails)
+        for task in self._tails:
+            if not task.cancelled() and (failure := task.exception()) is not None:
+                _log.error("a change stream ended by itself", exc_info=failure)
 
     def end(self) -> None:
         """End every feed: each gives what is queued, then GoingAwayError. For the beginning of a graceful stop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import orjson
 from starlette.types import Receive, Send
 
 from datastores.errors import GoingAwayError
+from datastores.tasks import cancelled
 from gateway.execution.requests import PreparedOperation, Result
 from gateway.identity.rechecks import Recheck, still_holds
 from gateway.metrics import Metrics
@@ -105,7 +106,7 @@ class EventStreams:
         finally:
             self._metrics.socket_closed("sse")
             self._open.discard(pump)
-            await _cancel(tasks)
+            await cancelled(tasks)
         is_over = not done or (watch in done and watch.result())
         if is_over:
             await _within(write(_event(orjson.dumps(OVER)) + COMPLETE))
@@ -123,7 +124,7 @@ class EventStreams:
         Events that were sent carry their cursors: clients resume from them.
         """
         self._stopping = True
-        await _cancel(tuple(self._open))
+        await cancelled(tuple(self._open))
 
     async def _pump(self, prepared: PreparedOperation, asked: Asked, write: Write) -> None:
         try:
@@ -168,12 +169,6 @@ async def _within(sending: Awaitable[None]) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _event(data: bytes) -> bytes:

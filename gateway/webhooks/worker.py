@@ -16,6 +16,7 @@ from datastores import webhooks as store
 from datastores.ids import new_id
 from datastores.mongo import Database
 from datastores.signals import SIGNALS, topic_of
+from datastores.tasks import cancelled
 from resolvers import webhooks
 from resolvers.context import MissedRowsError
 
@@ -82,9 +83,7 @@ class WebhookWorker:
     ) -> None:
         self.end()
         _, late = await asyncio.wait(self._tasks, timeout=2 * GRACE_S)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(late)
 
 
 class _Shard:
@@ -132,8 +131,7 @@ class _Shard:
                 self._changed.clear()
                 await self._pause(self._refreshed_s)
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            await cancelled([telling])
 
     async def _turn(self) -> None:
         try:
@@ -209,9 +207,7 @@ class _Shard:
         self._deliverers.clear()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=GRACE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancelled(late)
         with suppress(Exception):
             async with asyncio.timeout(LEASE_TIMEOUT_S):
                 await leases.release(self._database, self._lease, self._owner)
