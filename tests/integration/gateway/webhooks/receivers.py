@@ -66,6 +66,16 @@ def status(code: int, *headers: str) -> Reply:
     return answers("\r\n".join(lines).encode())
 
 
+def held(until: asyncio.Event, reply: Reply | None = None) -> Reply:
+    """This reply (204 unless another is given), once the event has come."""
+
+    async def wait_and_reply(request: Received, writer: asyncio.StreamWriter) -> None:
+        await until.wait()
+        await (reply or answers(OK))(request, writer)
+
+    return wait_and_reply
+
+
 @dataclass
 class Receiver:
     """A server, what it got so far, and how it answers next."""

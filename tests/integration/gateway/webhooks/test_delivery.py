@@ -16,7 +16,7 @@ from datastores.signals import SIGNALS
 from gateway.webhooks.lanes import Lanes
 from resolvers import partners, webhooks
 from tests.integration.gateway.webhooks.offices import PATIENCE_S, SHORT, Office, open_office
-from tests.integration.gateway.webhooks.receivers import OK, Received, receiving, status
+from tests.integration.gateway.webhooks.receivers import Received, held, receiving, status
 from tests.integration.resolvers.merchants.shops import line, offer, place
 
 
@@ -206,13 +206,7 @@ async def test_other_endpoints_of_the_application_are_told_once_of_one_that_is_d
 
 async def test_what_is_under_way_when_its_endpoint_is_disabled_is_written_down(office: Office) -> None:
     answering = asyncio.Event()
-
-    async def held(request: Received, writer: asyncio.StreamWriter) -> None:
-        await answering.wait()
-        writer.write(OK)
-        await writer.drain()
-
-    async with receiving(held) as receiver, office.worker(timeout_s=60, lease_ttl_s=120):
+    async with receiving(held(answering)) as receiver, office.worker(timeout_s=60, lease_ttl_s=120):
         endpoint = await office.endpoint(receiver.url)
         await office.happen(2)
         await receiver.has(1)
@@ -237,17 +231,11 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 async def test_who_waits_for_a_place_and_is_disabled_meanwhile_sends_nothing(office: Office) -> None:
     answering = asyncio.Event()
-
-    async def held(request: Received, writer: asyncio.StreamWriter) -> None:
-        await answering.wait()
-        writer.write(OK)
-        await writer.drain()
-
     one_place = Lanes(fast=1, slow=1)
     await office.happen(1)
     (earlier,) = await office.feed()
     async with (
-        receiving(held) as slow,
+        receiving(held(answering)) as slow,
         receiving() as other,
         office.worker(timeout_s=60, lease_ttl_s=120, lanes=one_place) as worker,
     ):
@@ -270,17 +258,12 @@ async def test_who_waits_for_a_place_and_is_disabled_meanwhile_sends_nothing(off
 
 async def test_a_replay_that_is_asked_for_while_another_hangs_is_sent(office: Office) -> None:
     answering = asyncio.Event()
-
-    async def held(request: Received, writer: asyncio.StreamWriter) -> None:
-        await answering.wait()
-        await status(503)(request, writer)
-
     async with receiving(status(503)) as receiver, office.worker(schedule=SHORT, timeout_s=60, lease_ttl_s=120):
         endpoint = await office.endpoint(receiver.url)
         await office.happen(1)
         await office.logged(endpoint, lambda log: [each["state"] for each in log] == ["DEAD"])
         (dead,) = await office.log(endpoint)
-        receiver.reply, before = held, len(receiver.got)
+        receiver.reply, before = held(answering, status(503)), len(receiver.got)
         await webhooks.replay_delivery(office.ctx, delivery_id=dead["_id"])
         await receiver.has(before + 1)
         await webhooks.replay_delivery(office.ctx, delivery_id=dead["_id"])
